@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "base/wakeup.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+namespace kportal {
+
+Wakeup::Wakeup(asio::any_io_executor executor) : timer_(std::move(executor)) {}
+
+void Wakeup::set() {
+  if (set_) return;
+  set_ = true;
+  timer_.cancel();
+}
+
+awaitable<void> Wakeup::wait() { co_await wait_until(kNever); }
+
+awaitable<bool> Wakeup::wait_until(TimePoint deadline) {
+  while (!set_) {
+    timer_.expires_at(deadline);
+    auto const [error] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (!error) break;
+    // Either set(), or this coroutine was cancelled: then the next await throws.
+    auto const cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none) co_return false;
+  }
+  co_return std::exchange(set_, false);
+}
+
+awaitable<void> sleep_until(TimePoint when) {
+  auto const executor = co_await asio::this_coro::executor;
+  asio::steady_timer timer(executor, when);
+  auto const [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  static_cast<void>(error);
+}
+
+}  // namespace kportal

@@ -1,0 +1,35 @@
+# What every target of the project shares: warnings, sanitizers, and the two ways a target is made.
+
+add_library(kportal_options INTERFACE)
+target_include_directories(kportal_options INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_options(kportal_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wold-style-cast
+  -Woverloaded-virtual -Wimplicit-fallthrough)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False in Asio's coroutines: the frame's own operator new and delete.
+  target_compile_options(kportal_options INTERFACE -Wno-mismatched-new-delete)
+endif()
+if(KPORTAL_SANITIZE)
+  target_compile_options(kportal_options INTERFACE
+    -fsanitize=${KPORTAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(kportal_options INTERFACE -fsanitize=${KPORTAL_SANITIZE})
+endif()
+
+# kportal_library(FOLDER SOURCES a.cc ... DEPS kportal_base ...): the static library kportal_FOLDER.
+function(kportal_library folder)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(kportal_${folder} STATIC ${arg_SOURCES})
+  target_link_libraries(kportal_${folder} PUBLIC kportal_options ${arg_DEPS})
+endfunction()
+
+# kportal_test(NAME [LABEL unit] SOURCES a_test.cc ... DEPS kportal_net ...): one test program.
+# unit: pure or in-process without the lab, fast. lab: against the lab. process: runs the binary.
+function(kportal_test name)
+  cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  if(NOT arg_LABEL)
+    set(arg_LABEL unit)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120)
+endfunction()

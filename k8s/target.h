@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// From a target to a pod and its port: which pods are eligible, which is best, what its port's
+// number is. Pure: it sees the objects that the watches brought, and is asked again when they
+// change. The rules are section "From target to pod" of the product's contract. Texts name the
+// thing and say what to do.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "k8s/objects.h"
+
+namespace kportal::k8s {
+
+using PodMap = std::map<std::string, Pod, std::less<>>;  // by name; of one namespace
+
+// What a forward remembers of its target from one choice to the next.
+struct TargetMemory {
+  bool seen_exact =
+      false;  // a pod with exactly the target's name was there once; set by choose_pods
+  std::string current_uid;  // of the pod in use, set by the caller; empty = none
+};
+
+struct TargetQuery {
+  config::Target target;
+  std::string port;  // decimal number or name
+  bool allow_unready = false;
+  std::string namespace_;  // for messages
+};
+
+struct TargetView {
+  PodMap const& pods;
+  Service const* service = nullptr;    // for kind service; null = there is none of this name
+  Workload const* workload = nullptr;  // for deployments and the like; null = there is none
+};
+
+struct Choice {
+  std::string pod;
+  std::string uid;  // empty = not known
+  std::uint16_t port = 0;
+  std::string message;  // what a person should know of this choice; empty if it is plain
+  std::string warning;  // to be said once: the file names a port in a way that should be changed
+  bool operator==(Choice const&) const = default;
+};
+
+// All pods that may be used, the best first; never empty. `balance: pin` takes the first, which is
+// the pod in use for as long as that is eligible. A pod in use that turned unready is the only
+// choice until another is Ready. Errc::not_found, no_ready_pod, no_such_port, unsupported;
+// Errc::local for a selector that is none.
+Result<std::vector<Choice>> choose_pods(TargetQuery const& query, TargetView const& view,
+                                        TargetMemory& memory);
+
+// The choice where pods can neither be listed nor read: pod/NAME and a port number are taken at
+// their word, all else is Errc::forbidden.
+Result<Choice> choose_unseen(TargetQuery const& query);
+
+}  // namespace kportal::k8s

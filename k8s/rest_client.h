@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// RestClient: requests to one API server, with its address, credentials and errors. It retries
+// nothing but a 401 after fresh credentials, once. Borrows CurlMulti and Resolver; owned by the
+// cluster.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "k8s/curl_multi.h"
+#include "k8s/json_splitter.h"
+
+namespace kportal::net {
+class Resolver;
+}
+
+namespace kportal::k8s {
+
+// What a request is signed with. The client certificate, if any, replaces the one of
+// RestConfig::tls.
+struct RequestAuth {
+  HttpHeaders headers;  // Authorization, Impersonate-*
+  std::string cert_pem;
+  std::string key_pem;
+
+  RequestAuth() = default;
+};
+
+// Asked before every request, so it should remember; `refresh` is true after a 401: what was given
+// before is no longer good.
+using Authorize = std::function<awaitable<Result<RequestAuth>>(bool refresh)>;
+
+struct RestConfig {
+  std::string scheme = "https";
+  std::string host;  // without brackets
+  std::uint16_t port = 443;
+  std::string path_prefix;  // "" or "/prefix", in front of every path
+  std::string proxy;        // as in HttpRequest
+  TlsOptions tls;
+  Authorize authorize;  // empty = anonymous
+  std::string user_agent = "kportal-cpp";
+
+  RestConfig() = default;
+};
+
+// One open watch. Destroying it ends the request. One next() at a time.
+class WatchStream {
+ public:
+  // One event; an API server's own objects are bounded to about 1.5 MiB by etcd.
+  static constexpr std::size_t kMaxEvent = 16 * 1024 * 1024;
+
+  WatchStream(std::unique_ptr<HttpStream> stream, std::string where);
+
+  // The next event's JSON text, or nullopt at the end of the watch, which is normal.
+  // Errc::timeout at the deadline leaves the watch as it is; every other error ends it.
+  awaitable<Result<std::optional<std::string>>> next(TimePoint deadline);
+  // A pending or later next() fails with Errc::closed.
+  void close();
+
+ private:
+  std::unique_ptr<HttpStream> stream_;
+  JsonSplitter splitter_;
+  std::string where_;
+};
+
+class RestClient {
+ public:
+  // How long resolved addresses are used, unless a connection fails before.
+  static constexpr std::chrono::seconds kAddressLife{60};
+
+  RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config);
+
+  // The body of a 2xx answer. Other answers: see status_error. Connection failures: Errc::network,
+  // tls or timeout, naming the server. `target` is path and query, escaped (percent_encode).
+  awaitable<Result<std::string>> get(std::string target, TimePoint deadline);
+  awaitable<Result<std::string>> post(std::string target, std::string json, TimePoint deadline);
+  // Returns once the server has accepted the watch; `target` has watch=1 and all else in it.
+  awaitable<Result<std::unique_ptr<WatchStream>>> watch(std::string target, TimePoint deadline);
+
+  // The next request opens a connection of its own: the ones open now are no longer trusted.
+  void distrust_connections() { fresh_ = true; }
+  // "https://host:port", as errors name it.
+  std::string const& server() const { return server_; }
+
+ private:
+  using OpenResult = Result<std::unique_ptr<HttpStream>>;
+
+  awaitable<Result<std::string>> request(std::string method, std::string target, std::string body,
+                                         TimePoint deadline);
+  // Both return with the head of a 2xx answer read.
+  awaitable<OpenResult> open(std::string method, std::string target, std::string body,
+                             TimePoint deadline);
+  awaitable<OpenResult> attempt(HttpRequest request, bool refresh, TimePoint deadline);
+  awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
+  HttpRequest make_request(std::string method, std::string target, std::string body) const;
+  Error failed(Error error);
+
+  CurlMulti& curl_;
+  net::Resolver& resolver_;
+  RestConfig config_;
+  std::string server_;
+  std::vector<asio::ip::address> addresses_;
+  TimePoint resolved_{};
+  bool fresh_ = false;
+};
+
+// What an answer that is not 2xx means: 401 unauthorized, 403 forbidden, 404 not_found, 410 gone,
+// all else server, with the Status's message or the first KiB of the text, without control
+// characters. retry_after: of 429 and 5xx, in whole seconds, at most 60.
+Error status_error(int status, std::string_view retry_after, std::string_view body);
+
+// For one segment of a path or one value of a query.
+std::string percent_encode(std::string_view text);
+
+}  // namespace kportal::k8s

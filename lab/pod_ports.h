@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The programs in the pods: one fixed behaviour a port, the same ports and words as the test
+// cluster's podserver, so that a test says the same of both. Not the runtime that forwards to them
+// (lab/runtime).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lab/pod_socket.h"
+
+namespace kportal::lab {
+
+enum class PortBehaviour {
+  echo,  // 7000: sends back what it reads, ends after the peer's end
+  http,  // 8080: see http_reply() in the .cc: pod=..., /healthz, /bytes?n=, /sleep?ms=, /count, ...
+  discard,  // 9000: reads and drops
+  source,   // 9001: sends as fast as it can
+  stuck,    // 9002: accepts, never reads, never sends
+  banner,   // 9003: "READY <pod>\r\n", then idles
+  silent,   // 9004: accepts, reads and drops, sends nothing
+  reset,    // 9005: resets on the first byte, or after 200 ms
+  bye,      // 9006: sends "BYE\r\n" and closes
+};
+
+// What listens in a pod. A port that is not in the map refuses connections, as 9999 does.
+using PodPorts = std::map<std::uint16_t, PortBehaviour>;
+PodPorts standard_ports();
+
+// A container's declared ports: what a named port of a Service is looked up in.
+struct ContainerPort {
+  std::string name;
+  std::uint16_t number = 0;
+  std::string protocol = "TCP";
+};
+std::vector<ContainerPort> standard_container_ports();
+
+// What an application knows of, and may do to, the pod it runs in.
+struct PodProgram {
+  std::string pod;
+  std::string node;
+  bool ready = true;                    // what /healthz says
+  std::function<void(bool)> set_ready;  // GET /ready, /unready
+  std::function<void(int)> exit;        // GET /exit?code=N
+};
+
+// Runs one connection of one port to its end.
+awaitable<void> run_pod_port(PortBehaviour behaviour, std::shared_ptr<PodProgram> program,
+                             std::unique_ptr<PodSocket> socket);
+
+}  // namespace kportal::lab

@@ -98,14 +98,14 @@ using ServiceList = ObjectList<Service>;
 enum class WatchType { added, modified, deleted, bookmark, error };
 
 template <class Object>
-struct WatchEvent {
+struct ObjectEvent {
   WatchType type = WatchType::bookmark;
   Object object;                 // with added, modified, deleted
   std::string resource_version;  // of the object or bookmark; empty with error
   Status status;                 // with error
 };
-using PodEvent = WatchEvent<Pod>;
-using ServiceEvent = WatchEvent<Service>;
+using PodEvent = ObjectEvent<Pod>;
+using ServiceEvent = ObjectEvent<Service>;
 
 Result<Pod> parse_pod(std::string_view json);
 Result<Service> parse_service(std::string_view json);

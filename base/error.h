@@ -41,6 +41,7 @@ enum class Errc {
   pod_refused,      // nothing listens on the pod's port
   pod_reset,        // the application in the pod reset the connection
   stream_failed,    // a stream was reset or not answered, without a word why
+  half_close_cut,   // the runtime cut the answer one second after an end of stream
 };
 
 boost::system::error_category const& errc_category() noexcept;
@@ -58,6 +59,7 @@ struct Error {
   std::string text;                       // without a trailing dot, never a secret
   std::chrono::seconds retry_after{0};    // what the server asked for; 0 = nothing
 
+  Error() = default;  // no error of ours; Result needs it
   Error(Errc c, std::string t) : code(c), text(std::move(t)) {}
   // The same error as seen one level out: "WHERE: text".
   Error within(std::string_view where) const&;

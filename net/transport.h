@@ -3,8 +3,9 @@
 // A layer owns the one below it. Not thread-safe; all of a stack lives on one loop.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <cstddef>
+
+#include <boost/asio/awaitable.hpp>
 
 #include "base/bytes.h"
 #include "base/chunk.h"
@@ -23,7 +24,9 @@ struct IoResult {
   IoResult(error_code e, std::size_t n) : error(e), size(n) {}
 };
 
-// At most one read and one write at a time; a read and a write may overlap.
+// At most one read and one write at a time; a read and a write may overlap. Destroy it only when
+// neither is pending. A write that was cancelled or failed breaks the stream: only close() may
+// follow.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -33,8 +36,15 @@ class Transport {
   // Writes all of `chunk`, then it is gone. Layers put their own header into its headroom, or copy
   // when the headroom is used up.
   virtual awaitable<error_code> write(Chunk chunk) = 0;
-  // Ends both directions now, without a farewell that would need waiting; pending operations complete
-  // with operation_aborted or eof. May be called more than once.
+  // Takes a prefix of `bytes` if that needs no waiting, and returns its length: 0 while a write()
+  // is pending, while the peer takes nothing, and at a layer that cannot. What was taken goes
+  // before any later write. For what must not wait: farewells, and answers that a read gives.
+  virtual std::size_t write_now(Bytes bytes) noexcept {
+    static_cast<void>(bytes);
+    return 0;
+  }
+  // Ends both directions now, without a farewell that would need waiting; pending operations
+  // complete with operation_aborted or eof. May be called more than once.
   virtual void close() noexcept = 0;
 };
 

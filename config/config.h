@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The configuration as values: what a file says after parsing, defaults filled in. Comparable, so that a
-// reload can tell what changed. Where each value stood in the file is not kept here.
+// The configuration as values: what a file says after parsing, defaults filled in. Comparable, so
+// that a reload can tell what changed. Where each value stood in the file is not kept here.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kportal::config {
@@ -25,7 +26,7 @@ struct HealthCheck {
   milliseconds interval{3'000};
   milliseconds timeout{2'000};
   ProbeMethod method = ProbeMethod::data_transfer;
-  milliseconds pod_probe{60'000};             // 0 = only when there is a reason
+  milliseconds pod_probe{60'000};  // 0 = only when there is a reason
   milliseconds startup_grace{10'000};
   milliseconds max_connection_age{1'500'000};  // 0 = never
   milliseconds max_idle_time{600'000};         // 0 = never
@@ -33,7 +34,7 @@ struct HealthCheck {
 };
 
 struct Reliability {
-  milliseconds tcp_keepalive{30'000};
+  milliseconds tcp_keepalive{30'000};  // 0 = off
   milliseconds dial_timeout{30'000};
   bool retry_on_stale = true;
   milliseconds watchdog_period{30'000};
@@ -46,7 +47,16 @@ struct Reliability {
 };
 
 // What a forward leads to. Kinds as the API names them, short names already resolved.
-enum class TargetKind { pod, service, deployment, statefulset, daemonset, replicaset, job, replication_controller };
+enum class TargetKind {
+  pod,
+  service,
+  deployment,
+  statefulset,
+  daemonset,
+  replicaset,
+  job,
+  replication_controller,
+};
 std::string_view to_word(TargetKind kind);
 
 struct Target {
@@ -61,20 +71,23 @@ struct ForwardSpec {
   std::string context;     // empty = the current context
   std::string namespace_;
   Target target;
-  std::string resource;    // as written in the file: "service/api", "pod"
-  std::string port;        // decimal number or port name
+  std::string resource;          // as written in the file: "service/api", "pod"
+  std::string port;              // decimal number or port name
   std::uint16_t local_port = 0;  // 0 = auto
   std::string alias;
-  std::vector<std::string> addresses;  // "localhost" or IP addresses; never empty
+  // "localhost" or IP addresses, never empty, no two overlap. "0.0.0.0" is every IPv4 address, "::"
+  // every IPv6 address and no IPv4 one.
+  std::vector<std::string> addresses;
   std::vector<std::string> tags;
   Balance balance = Balance::pin;
   bool allow_unready = false;
   bool lazy = false;
   bool disabled = false;
   HalfClose half_close = HalfClose::pass;
-  HealthCheck health;      // the file's block with this forward's overrides
+  HealthCheck health;  // the file's block with this forward's overrides
 
-  // alias:localPort, or context/namespace/resource:localPort; `auto` stands for local port 0.
+  // alias:localPort, or context/namespace/resource:localPort; `auto` stands for local port 0,
+  // `current` for the empty context.
   std::string id() const;
   bool operator==(ForwardSpec const&) const = default;
 };

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
-// SpdyConnection: one SPDY/3.1 session over one Transport: its reader and writer loops, and Stream, the
-// handle its users hold (client-go: httpstream.Connection and Stream). It decides nothing about the
-// protocol (net/spdy_session does) and nothing about reconnecting (forward/ does). Owned by who dialled.
+// SpdyConnection: one SPDY/3.1 session over one Transport: its reader and writer loops, and Stream,
+// the handle its users hold (client-go: httpstream.Connection and Stream). It decides nothing about
+// the protocol (net/spdy_session does) and nothing about reconnecting (forward/ does). Owned by who
+// dialled.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/task_group.h"
 #include "base/wakeup.h"
 #include "net/spdy_session.h"
 #include "net/transport.h"
@@ -24,16 +29,19 @@ class SpdyConnection;
 class DataSink {
  public:
   virtual ~DataSink() = default;
-  // Takes a prefix of `bytes` without waiting and returns its length; 0 when it cannot take any now.
+  // Takes a prefix of `bytes` without waiting and returns its length; 0 when it cannot take any
+  // now. Called from the connection's reader: it must not destroy the stream.
   virtual std::size_t take(Bytes bytes) noexcept = 0;
 };
 
-// One stream. Destroying it resets it unless both directions have ended. May outlive its connection's
-// run(), not the connection.
+// One stream. Destroying it resets it unless both directions have ended. May outlive its
+// connection's run(), not the connection object: that asserts. Nobody may wait in it when it is
+// destroyed.
 class Stream {
  public:
   // What arrives beyond this and is not read stops the reading of the whole connection, for SPDY as
-  // Kubernetes speaks it has no flow control of its own.
+  // Kubernetes speaks it has no flow control of its own. Reading goes on once half of it is read.
+  // One read of the connection (128 KiB) may come on top.
   static constexpr std::size_t kMaxBuffered = 1024 * 1024;
 
   ~Stream();
@@ -42,26 +50,63 @@ class Stream {
 
   StreamId id() const { return id_; }
   // The headers of the peer's SYN_STREAM (server role); empty on a stream this side opened.
-  Headers const& headers() const;
+  Headers const& headers() const { return headers_; }
 
-  // While set, bytes that arrive with nothing buffered before them are offered to the sink first; the
-  // rest is buffered for read_some. The sink must outlive the stream or be unset with nullptr.
-  void set_sink(DataSink* sink);
+  // While set, bytes that arrive with nothing buffered before them are offered to the sink first;
+  // the rest is buffered for read_some. The sink must outlive the stream or be unset with nullptr.
+  void set_sink(DataSink* sink) { sink_ = sink; }
   // Reads at least one byte. Fails with eof after the peer's FIN, Errc::stream_failed after its RST
-  // (what came before it is delivered first), or with what ended the connection. One read at a time.
+  // (what came before it is delivered first), or with what ended the connection. One read at a
+  // time.
   awaitable<IoResult> read_some(MutableBytes into);
-  // Hands the chunk to the writer; returns once it was taken to be written, so that one chunk a stream
-  // is queued at the most. Empty chunks are allowed and send nothing.
+  // Hands the chunk to the writer; returns once it was taken to be written, so that one chunk a
+  // stream is queued at the most. Empty chunks are allowed and send nothing. One write at a time;
+  // when a write is cancelled its chunk may leave all the same.
   awaitable<error_code> write(Chunk chunk);
   // Sends FIN behind what was written; further writes fail. Idempotent.
   void finish();
-  // Sends RST_STREAM (CANCEL) and forgets the stream; a pending read fails with Errc::closed.
+  // Sends RST_STREAM (CANCEL) behind what was written and forgets the stream; what was not read is
+  // dropped, and a pending read fails with Errc::closed.
   void reset();
 
-  // True after SYN_REPLY (or any later frame of the stream) arrived.
-  bool replied() const;
+  // Server role. The reply leaves when the accept callback returns, unless it called hold_reply();
+  // then it leaves with reply(), or never.
+  void hold_reply() { reply_held_ = true; }
+  void reply(Headers const& headers = {});
+
+  // True after SYN_REPLY, data or FIN arrived; RST is no reply. In the server role: after reply().
+  bool replied() const { return replied_; }
   // Time of the last payload byte received; TimePoint{} if none ever came.
-  TimePoint last_data() const;
+  TimePoint last_data() const { return last_data_; }
+
+ private:
+  friend class SpdyConnection;
+  Stream(SpdyConnection& connection, StreamId id, Headers headers);
+
+  void take_data(Bytes bytes);
+  void append(Bytes bytes);
+  std::size_t take_buffered(MutableBytes into);
+  void drop_buffered();
+  void update_full();
+  void end_reading(error_code error);
+  void fail(error_code error);
+
+  SpdyConnection& connection_;
+  StreamId const id_;
+  Headers const headers_;
+  DataSink* sink_ = nullptr;
+  std::list<Chunk> buffer_;   // what came and neither the sink nor a read took
+  std::size_t consumed_ = 0;  // bytes of its first chunk that were read
+  std::size_t buffered_ = 0;
+  bool full_ = false;  // counted in the connection's full_streams_
+  bool replied_ = false;
+  bool reply_held_ = false;
+  bool finished_ = false;
+  error_code read_end_;   // what a read fails with once the buffer is empty
+  error_code write_end_;  // what a write fails with, other than for finish()
+  TimePoint last_data_{};
+  Wakeup readable_;
+  Wakeup writable_;
 };
 
 struct SpdyOptions {
@@ -70,38 +115,106 @@ struct SpdyOptions {
   Duration ping_interval{};
   // No byte at all for this long after a PING ends the connection with Errc::ping_timeout.
   Duration ping_timeout{};
+  // Asked when an answer is overdue while none can come, because reading is paused or a write is
+  // blocked: has the peer's TCP acknowledged anything within the last ping_timeout? False ends the
+  // connection as if answers were possible. Without the function such a connection is only stalled.
+  std::function<bool()> acknowledged;
 };
 
-class SpdyConnection {
+class SpdyConnection : private SpdyEvents {
  public:
   SpdyConnection(asio::any_io_executor executor, std::unique_ptr<Transport> transport,
                  SpdyOptions options);
-  ~SpdyConnection();
+  // run() has returned or was never called, and all streams are destroyed.
+  ~SpdyConnection() override;
+  SpdyConnection(SpdyConnection const&) = delete;
+  SpdyConnection& operator=(SpdyConnection const&) = delete;
 
-  // Server role: called for each stream the peer opens, from run(). To refuse it, reset() it.
-  // Without a callback all are refused.
+  // Server role: called for each stream the peer opens, from run(). To refuse it, reset() or
+  // destroy it. Without a callback all are refused.
   void on_stream(std::function<void(std::unique_ptr<Stream>)> accept);
 
   // Runs until the connection is over and says why: the transport's error, eof, Errc::going_away,
-  // Errc::protocol, Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns all
-  // waits of all streams have been told.
+  // Errc::protocol, Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns
+  // all waits of all streams have been told. When cancelled it also returns (Errc::closed, without
+  // a farewell) rather than throws, after its own tasks have ended; the caller's next co_await
+  // throws. So a group that runs it may be cancelled and joined, and the connection be destroyed
+  // then.
   awaitable<error_code> run();
-  // Ends it: pending and later operations fail. Sends RST for open streams and GOAWAY if they fit a
-  // write that does not wait.
+  // Ends it: pending and later operations fail. Sends RST for open streams and GOAWAY, unless a
+  // write is blocked; run() waits for them for kFarewellTime at most.
   void close();
-  bool ended() const;
+  static constexpr Duration kFarewellTime = std::chrono::milliseconds(100);
+  bool ended() const { return closing_ || ended_; }
 
-  // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave in
-  // one write. Fails after the connection ended, or when its ids are used up.
+  // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave
+  // in one write. Fails after the connection ended, or when its ids are used up.
   Result<std::unique_ptr<Stream>> open_stream(Headers headers, Fin fin);
 
-  // Sends a PING now; an answer shows as last_received() moving on.
+  // Sends a PING now; an answer shows as last_received() moving on, none within ping_timeout ends
+  // the connection.
   void ping();
-  // Time of the last byte of any kind from the peer.
-  TimePoint last_received() const;
+  // Time of the last byte of any kind from the peer; of the construction before that.
+  TimePoint last_received() const { return session_.last_received(); }
   // Not reading, because a stream's buffer is full: a missing answer to a PING means nothing.
-  bool reading_paused() const;
-  std::size_t open_streams() const;
+  bool reading_paused() const { return full_streams_ > 0; }
+  // Since when the transport has not completed a write; kNever when none is under way.
+  TimePoint writing_since() const { return writing_since_; }
+  // Streams that have not ended in both directions.
+  std::size_t open_streams() const { return session_.open_streams(); }
+
+ private:
+  friend class Stream;
+
+  // Idle connections wait in the small buffer. A read that fills it means that bytes flow: then the
+  // large one is used, until a read brings no more than the small one holds.
+  static constexpr std::size_t kSmallRead = 4 * 1024;
+  static constexpr std::size_t kLargeRead = 128 * 1024;
+
+  awaitable<void> read_loop();
+  awaitable<void> write_loop();
+  MutableBytes read_buffer();
+  void received(std::size_t size);
+  void keep_alive(TimePoint now);
+  bool answers_possible() const;
+  void end_excuse();
+  void end(error_code error);
+  void fail_streams(error_code error);
+
+  void forget(Stream& stream);
+  void stream_full(bool full);
+
+  void stream_opened(StreamId id, Headers headers, Fin fin) override;
+  void stream_replied(StreamId id, Headers headers) override;
+  void stream_data(StreamId id, Bytes bytes) override;
+  void stream_finished(StreamId id) override;
+  void stream_reset(StreamId id, RstStatus status) override;
+
+  asio::any_io_executor executor_;
+  std::unique_ptr<Transport> transport_;
+  SpdyOptions options_;
+  SpdySession session_;
+  std::function<void(std::unique_ptr<Stream>)> accept_;
+  std::unordered_map<StreamId, Stream*> streams_;  // all that are not destroyed
+  std::size_t full_streams_ = 0;
+
+  bool running_ = false;
+  bool closing_ = false;  // close() was called
+  bool ended_ = false;
+  error_code end_;  // why
+  TimePoint farewell_until_ = kNever;
+  TimePoint writing_since_ = kNever;
+  TimePoint receiving_at_{};  // now, while session_.receive() tells its events
+  bool excused_ = false;      // a late answer was given more time
+
+  std::array<std::byte, kSmallRead> small_{};
+  std::unique_ptr<std::byte[]> large_;
+  bool flowing_ = false;
+
+  Wakeup to_write_;
+  Wakeup resumed_;
+  Wakeup changed_;   // for run(): a deadline moved forward, or the end
+  TaskGroup tasks_;  // reader and writer
 };
 
 }  // namespace kportal::net

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <sys/types.h>
 
 #include "base/clock.h"
@@ -61,7 +62,7 @@ class Writer {
   // or the target is dead.
   bool write(Target target, std::string line);
 
-  // How many write() calls were refused so far.
+  // How many lines were lost so far: refused, or still queued when the target died.
   std::uint64_t dropped(Target target) const;
   // Nobody can read it any more (EPIPE, a closed descriptor, a hung-up terminal). Final.
   bool dead(Target target) const;
@@ -76,6 +77,7 @@ class Writer {
  private:
   struct State;
   std::shared_ptr<State> state_;  // shared with the thread, which may outlive the Writer
+  std::thread thread_;
 };
 
 }  // namespace kportal

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <variant>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -45,10 +46,9 @@ class Subscription {
   struct Handler;
 
   Subscription() = default;
-  explicit Subscription(std::shared_ptr<Handler> handler);
+  explicit Subscription(std::shared_ptr<Handler> handler) : handler_(std::move(handler)) {}
   Subscription(Subscription&&) noexcept = default;
-  Subscription& operator=(Subscription&& other) noexcept;
-  ~Subscription();
+  Subscription& operator=(Subscription&&) noexcept = default;
 
  private:
   std::shared_ptr<Handler> handler_;

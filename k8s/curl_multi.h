@@ -17,23 +17,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/wakeup.h"
+#include "k8s/kubeconfig.h"
 
 namespace kportal::k8s {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
-
-// PEM texts; empty = not given. Without ca_pem the system's roots count, with it only these; an
-// intermediate or leaf there is trusted as it stands, as in Go. TLS 1.2 at the least.
-struct TlsOptions {
-  std::string ca_pem;
-  std::string cert_pem;
-  std::string key_pem;
-  std::string server_name;  // verified and sent as SNI in place of the URL's host
-  bool insecure = false;    // neither chain nor name is verified
-
-  TlsOptions() = default;
-  bool operator==(TlsOptions const&) const = default;
-};
 
 struct HttpRequest {
   std::string method = "GET";
@@ -43,7 +31,9 @@ struct HttpRequest {
   std::string target = "/";  // path and query, already escaped
   HttpHeaders headers;
   std::string body;
-  TlsOptions tls;
+  // Roots of its own are the only ones, and an intermediate or leaf there is trusted as it stands,
+  // as in Go. TLS 1.2 at the least.
+  ServerTls tls;
   std::string proxy;  // scheme://[user:password@]host[:port], http, https or socks5 (the proxy
                       // resolves); empty = none
   // What `host` (with a proxy: the proxy's host) resolves to. Unless that is an address it must be
@@ -71,6 +61,16 @@ struct HttpResponse {
   HttpResponse() = default;
 };
 
+// Host and port of a proxy as HttpRequest::proxy takes it, so that its name can be looked up.
+// Errc::kubeconfig for one that is none; the text shows no password.
+struct ProxyAddress {
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+
+  ProxyAddress() = default;
+};
+Result<ProxyAddress> proxy_address(std::string const& proxy);
+
 // One request in progress. Destroying it ends the request at once. One wait at a time.
 // Errors: Errc::network, tls, timeout, limit, protocol, closed (the CurlMulti went away).
 class HttpStream {
@@ -87,6 +87,8 @@ class HttpStream {
   // Waits for the next bytes of the body, at least one; the empty string is its orderly end.
   // Errc::timeout at the deadline leaves the request as it is.
   awaitable<Result<std::string>> read(TimePoint deadline);
+  // All of the body that was not read yet, up to CurlMulti::kMaxBody.
+  awaitable<Result<std::string>> read_all(TimePoint deadline);
   // Ends the request; a pending or later wait fails with Errc::closed.
   void close();
 

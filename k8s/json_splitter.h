@@ -25,6 +25,8 @@ class JsonSplitter {
   bool at_boundary() const;
 
  private:
+  void step(char c);
+
   std::size_t max_object_;
   std::string buffer_;
   std::size_t begin_ = 0;    // of the object that is being read

@@ -56,6 +56,8 @@ class ObjectCache : private ReflectorSink {
   WatchEvent on_event(std::string_view json) override;
   void on_error(Error const& error) override;
   void on_healthy() override;
+  bool apply(bool deleted, Object object);
+  static Error too_many();
 
   Objects objects_;
   Objects listing_;  // the pages of a list that is not complete yet
@@ -64,6 +66,9 @@ class ObjectCache : private ReflectorSink {
   Subscribers subscribers_;
   Reflector reflector_;
 };
+
+extern template class ObjectCache<Pod>;
+extern template class ObjectCache<Service>;
 
 using PodCache = ObjectCache<Pod>;
 using ServiceCache = ObjectCache<Service>;

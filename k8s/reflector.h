@@ -58,7 +58,8 @@ class Reflector {
 
   // Never returns but by cancellation. Once.
   awaitable<void> run();
-  // LIST again now: ends a wait or a watch. A LIST on its way is finished first.
+  // LIST again now: ends a wait or a watch. A request that has not been answered yet is waited for,
+  // up to its deadline; CurlMulti::drop_connections() ends it.
   void refresh();
 
  private:

@@ -53,6 +53,8 @@ class ReflectorMachine {
     std::chrono::seconds timeout{0};  // of the watch, on the server
     bool fresh_connection = false;    // the last watch was silent: its connection may be dead
     TimePoint until{};
+
+    Step() = default;
   };
 
   explicit ReflectorMachine(ReflectorOptions const& options);
@@ -64,17 +66,22 @@ class ReflectorMachine {
   bool page(std::string resource_version, std::string continue_token, TimePoint now);
   void list_failed(Error const& error, TimePoint now);
 
-  // Outcomes of a watch step: either refused, or opened, then events, then ended.
-  void watch_refused(Error const& error, TimePoint now);
-  void watch_opened(TimePoint now);
+  // Outcomes of a watch step: either refused, or opened, then events, then ended (nullopt =
+  // orderly; an ERROR event ends it too). True when a person should know: what was listed may get
+  // old.
+  bool watch_refused(Error const& error, TimePoint now);
+  // False when it is no longer wanted: then it has ended without being told.
+  bool watch_opened(TimePoint now);
   // An object or a bookmark; moves the resourceVersion.
   void event(std::string resource_version, TimePoint now);
-  // The end of the stream or its connection; nullopt = orderly. An ERROR event ends the watch too.
-  void watch_ended(std::optional<Error> const& error, TimePoint now);
+  bool watch_ended(std::optional<Error> const& error, TimePoint now);
 
-  // LIST anew as soon as possible. The driver also ends the watch it is reading, and tells.
+  // LIST anew as soon as possible, but not before a time the server asked to wait. The driver also
+  // ends the watch it is reading, and tells.
   void refresh();
 
+  // Watching is forbidden, so the list is asked again and again.
+  bool polling() const { return polls_ > 0; }
   // While a watch is open: when it counts as silent. Then watch_ended(Errc::timeout).
   TimePoint silent_at() const { return last_event_ + options_.silence; }
 
@@ -88,13 +95,17 @@ class ReflectorMachine {
   std::string resource_version_;
   std::string continue_token_;
   TimePoint not_before_{};  // a wait comes before the next step
+  TimePoint asked_wait_{};  // the server wants no request before
   TimePoint opened_{};      // the watch
-  TimePoint last_event_{};
+  TimePoint last_event_{};  // or its opening
   int pages_ = 0;
   int watch_failures_ = 0;
-  int polls_ = 0;        // since a watch was forbidden; 0 = it is not
+  int polls_ = 0;        // since watching was forbidden; 0 = it is not
   bool listed_ = false;  // resource_version_ is good to watch from
+  bool had_event_ = false;
+  bool was_gone_ = false;  // 410 since the last good watch: another one waits
   bool fresh_ = false;
+  bool refresh_ = false;  // came while a list was on its way
 };
 
 }  // namespace kportal::k8s

@@ -22,19 +22,14 @@ class Resolver;
 
 namespace kportal::k8s {
 
-// What a request is signed with. The client certificate, if any, replaces the one of
-// RestConfig::tls.
-struct RequestAuth {
-  HttpHeaders headers;  // Authorization, Impersonate-*
-  std::string cert_pem;
-  std::string key_pem;
+class Credentials;
 
-  RequestAuth() = default;
-};
-
-// Asked before every request, so it should remember; `refresh` is true after a 401: what was given
-// before is no longer good.
-using Authorize = std::function<awaitable<Result<RequestAuth>>(bool refresh)>;
+// The headers that say who asks: Authorization, Impersonate-*. Asked before every request, so it
+// should remember. `refresh` is true after a 401: what it gave is no longer good; it fails if it
+// has nothing else to give.
+using Authorize = std::function<awaitable<Result<HttpHeaders>>(bool refresh)>;
+// From credentials that outlive it.
+Authorize authorize_by(Credentials& credentials);
 
 struct RestConfig {
   std::string scheme = "https";
@@ -42,7 +37,7 @@ struct RestConfig {
   std::uint16_t port = 443;
   std::string path_prefix;  // "" or "/prefix", in front of every path
   std::string proxy;        // as in HttpRequest
-  TlsOptions tls;
+  ServerTls tls;
   Authorize authorize;  // empty = anonymous
   std::string user_agent = "kportal-cpp";
 

@@ -1,0 +1,650 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/curl_multi.h"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <fcntl.h>
+#include <map>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <optional>
+#include <set>
+#include <sys/socket.h>
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+namespace kportal::k8s {
+
+namespace {
+
+using std::chrono::milliseconds;
+using WaitType = asio::posix::stream_descriptor::wait_type;
+
+constexpr milliseconds kMaxConnect{30'000};
+constexpr long kKeepaliveIdle = 30;
+constexpr long kKeepaliveInterval = 10;
+// What we sent is not acknowledged for so long: the connection is dead. Without it a request that
+// times out on a dead HTTP/2 connection leaves that connection for the next one.
+constexpr unsigned kUserTimeoutMillis = 20'000;
+
+struct EasyCleanup {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct ListCleanup {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+struct UrlCleanup {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+using Easy = std::unique_ptr<CURL, EasyCleanup>;
+using List = std::unique_ptr<curl_slist, ListCleanup>;
+
+void append(List& list, std::string const& line) {
+  curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
+  static_cast<void>(list.release());
+  list.reset(longer);
+}
+
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+bool is_address(std::string const& host) {
+  error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
+}
+
+std::string bracketed(std::string const& host) {
+  return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
+}
+
+// Without the scope, which curl cannot read here.
+std::string plain_text(asio::ip::address const& address) {
+  if (address.is_v4()) return address.to_string();
+  return fmt::format("[{}]", asio::ip::address_v6(address.to_v6().to_bytes()).to_string());
+}
+
+template <class Value>
+void set(CURL* easy, CURLoption option, Value value) {
+  [[maybe_unused]] CURLcode const code = curl_easy_setopt(easy, option, value);
+  assert(code == CURLE_OK || code == CURLE_OUT_OF_MEMORY);
+  if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+}
+
+void set_blob(CURL* easy, CURLoption option, std::string const& bytes) {
+  if (bytes.empty()) return;
+  curl_blob blob{const_cast<char*>(bytes.data()), bytes.size(), CURL_BLOB_NOCOPY};
+  set(easy, option, &blob);
+}
+
+bool is_tls_code(CURLcode code) {
+  switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+    case CURLE_SSL_CRL_BADFILE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// CURLE_SSL_CONNECT_ERROR is also what a connection lost in the handshake gives, and only the text
+// tells: an OpenSSL error has its code there, and 0A000126 is "unexpected eof".
+bool is_handshake_refusal(std::string_view text) {
+  return text.find("error:") != text.npos && text.find("error:0A000126") == text.npos;
+}
+
+Errc kind_of(CURLcode code, std::string_view text) {
+  if (is_tls_code(code)) return Errc::tls;
+  switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+      return is_handshake_refusal(text) ? Errc::tls : Errc::network;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Errc::timeout;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+      return Errc::protocol;
+    default:
+      return Errc::network;
+  }
+}
+
+Error too_large() {
+  return {Errc::limit, fmt::format("an answer of more than {} MiB", CurlMulti::kMaxBody >> 20)};
+}
+
+int set_socket_options(void*, curl_socket_t socket, curlsocktype) noexcept {
+  ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+#ifdef TCP_USER_TIMEOUT
+  ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMillis,
+               sizeof(kUserTimeoutMillis));
+#endif
+  return CURL_SOCKOPT_OK;
+}
+
+}  // namespace
+
+std::string_view HttpHead::header(std::string_view name) const {
+  for (auto const& [key, value] : headers) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+Result<ProxyAddress> proxy_address(std::string const& proxy) {
+  auto const bad = [](std::string_view why) {
+    return Error(Errc::kubeconfig, fmt::format("proxy-url: {}", why));
+  };
+  std::unique_ptr<CURLU, UrlCleanup> const url(curl_url());
+  if (!url) throw std::bad_alloc();
+  if (curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(), CURLU_NON_SUPPORT_SCHEME) !=
+      CURLUE_OK) {
+    return bad("this is no URL; write http://, https:// or socks5://HOST:PORT");
+  }
+  auto const part = [&](CURLUPart which) {
+    char* text = nullptr;
+    if (curl_url_get(url.get(), which, &text, 0) != CURLUE_OK) return std::string();
+    std::string const copy(text);
+    curl_free(text);
+    return copy;
+  };
+  std::string const scheme = part(CURLUPART_SCHEME);
+  static std::map<std::string, int> const kPorts = {
+      {"http", 80}, {"https", 443}, {"socks5", 1080}, {"socks5h", 1080}};
+  auto const known = kPorts.find(scheme);
+  if (known == kPorts.end()) {
+    return bad(fmt::format("scheme {}; http, https and socks5 are possible", scheme));
+  }
+  ProxyAddress address;
+  address.host = part(CURLUPART_HOST);
+  if (address.host.starts_with('[')) address.host = address.host.substr(1, address.host.size() - 2);
+  std::string const port = part(CURLUPART_PORT);
+  int number = known->second;
+  if (!port.empty()) std::from_chars(port.data(), port.data() + port.size(), number);
+  if (address.host.empty() || number < 1 || number > 65535) return bad("without host or port");
+  address.port = static_cast<std::uint16_t>(number);
+  return address;
+}
+
+// A descriptor of curl's on the loop. Handlers hold it weakly: when curl has removed it, they find
+// it gone.
+struct SocketWatch {
+  SocketWatch(asio::any_io_executor const& executor) : descriptor(executor) {}
+  ~SocketWatch() { give_back(); }
+
+  // The descriptor is curl's to close.
+  void give_back() {
+    removed = true;
+    if (descriptor.is_open()) descriptor.release();
+  }
+
+  asio::posix::stream_descriptor descriptor;
+  bool wanted[2] = {false, false};  // by WaitType: wait_read, wait_write
+  bool waiting[2] = {false, false};
+  bool removed = false;
+};
+
+struct CurlMulti::Impl {
+  explicit Impl(asio::any_io_executor e);
+  ~Impl();
+
+  void start(HttpStream::Transfer& transfer);
+  void forget(HttpStream::Transfer& transfer) noexcept;
+  void drop_connections(Error const& reason);
+
+  void create_multi();
+  // Ends all transfers and closes all connections.
+  void destroy_multi(Error const& reason);
+  void act(curl_socket_t socket, int events);
+  void collect_finished();
+  void arm(std::shared_ptr<SocketWatch> const& watch, WaitType type);
+  void on_ready(std::shared_ptr<SocketWatch> const& watch, WaitType type, error_code error);
+  void set_timer(long millis);
+  void on_timer();
+
+  static int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*) noexcept;
+  static int on_timeout(CURLM*, long millis, void* self) noexcept;
+
+  asio::any_io_executor executor;
+  CURLM* multi = nullptr;
+  std::set<HttpStream::Transfer*> transfers;  // added to multi
+  std::map<curl_socket_t, std::shared_ptr<SocketWatch>> watches;
+  std::unique_ptr<asio::steady_timer> timer;
+  std::shared_ptr<char> alive = std::make_shared<char>();  // what timer handlers look at
+};
+
+struct HttpStream::Transfer {
+  Transfer(asio::any_io_executor const& executor, HttpRequest r);
+  ~Transfer() { end(std::nullopt); }
+
+  void set_up();
+  void add_header(std::string const& name, std::string const& value);
+  void set_address(std::string const& url_host);
+  void set_tls();
+  // It is over, with an error or in order. Idempotent: the first call counts.
+  void end(std::optional<Error> error) noexcept;
+  void end_with(CURLcode code);
+  Error timeout() const;
+
+  static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self) noexcept;
+  static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self) noexcept;
+  bool take_header(std::string_view line);
+
+  CurlMulti::Impl* multi = nullptr;  // while it is part of it
+  HttpRequest request;
+  Easy easy;
+  List headers, resolve, connect_to;
+  char error_text[CURL_ERROR_SIZE] = {};
+  std::size_t header_bytes = 0;
+  HttpHead head;
+  bool head_complete = false;
+  std::string unread;
+  bool over = false;
+  std::optional<Error> failure;
+  Wakeup wakeup;
+};
+
+// --- one transfer ---
+
+HttpStream::Transfer::Transfer(asio::any_io_executor const& executor, HttpRequest r)
+    : request(std::move(r)), easy(curl_easy_init()), wakeup(executor) {
+  if (!easy) throw std::bad_alloc();
+  set_up();
+}
+
+void HttpStream::Transfer::set_up() {
+  CURL* const e = easy.get();
+  set(e, CURLOPT_PRIVATE, static_cast<void*>(this));
+  set(e, CURLOPT_ERRORBUFFER, error_text);
+  set(e, CURLOPT_NOSIGNAL, 1L);
+  set(e, CURLOPT_QUICK_EXIT, 1L);
+  set(e, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(e, CURLOPT_PATH_AS_IS, 1L);
+  set(e, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
+  set(e, CURLOPT_PIPEWAIT, 1L);
+  set(e, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
+  set(e, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(e, CURLOPT_TCP_KEEPIDLE, kKeepaliveIdle);
+  set(e, CURLOPT_TCP_KEEPINTVL, kKeepaliveInterval);
+  set(e, CURLOPT_SOCKOPTFUNCTION, &set_socket_options);
+  set(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  set(e, CURLOPT_HEADERFUNCTION, &on_header);
+  set(e, CURLOPT_HEADERDATA, this);
+  set(e, CURLOPT_WRITEFUNCTION, &on_body);
+  set(e, CURLOPT_WRITEDATA, this);
+
+  // Among several addresses curl shares this time out, so that it must not be its 300 s.
+  auto const left = request.connect_deadline == kNever
+                        ? kMaxConnect
+                        : std::chrono::ceil<milliseconds>(request.connect_deadline - Clock::now());
+  auto const connect = std::clamp(left, milliseconds(1), kMaxConnect);
+  set(e, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
+
+  bool const rename = !request.tls.server_name.empty() && request.scheme == "https";
+  std::string const url_host = rename ? request.tls.server_name : request.host;
+  std::string const url = fmt::format("{}://{}:{}{}", request.scheme, bracketed(url_host),
+                                      request.port, request.target);
+  set(e, CURLOPT_URL, url.c_str());
+  set(e, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  if (!request.body.empty()) {
+    set(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    set(e, CURLOPT_POSTFIELDS, request.body.data());
+    append(headers, "Expect:");
+  }
+  for (auto const& [name, value] : request.headers) add_header(name, value);
+  set_address(url_host);
+  set(e, CURLOPT_HTTPHEADER, headers.get());
+  set_tls();
+}
+
+void HttpStream::Transfer::add_header(std::string const& name, std::string const& value) {
+  if (std::any_of(value.begin(), value.end(), is_control)) {
+    return end(Error(Errc::local, fmt::format("the value of header {} is not one line", name)));
+  }
+  // A semicolon is how curl is told of a header without a value.
+  append(headers, value.empty() ? fmt::format("{};", name) : fmt::format("{}: {}", name, value));
+}
+
+// Where to connect to, without a lookup of curl's own.
+void HttpStream::Transfer::set_address(std::string const& url_host) {
+  CURL* const e = easy.get();
+  if (url_host != request.host) {
+    append(connect_to, fmt::format("{}:{}:{}:{}", bracketed(url_host), request.port,
+                                   bracketed(request.host), request.port));
+    set(e, CURLOPT_CONNECT_TO, connect_to.get());
+    append(headers, fmt::format("Host: {}:{}", bracketed(request.host), request.port));
+  }
+  std::string name = request.host;
+  std::uint16_t port = request.port;
+  // An empty string also keeps curl from asking the environment.
+  set(e, CURLOPT_NOPROXY, "");
+  set(e, CURLOPT_PROXY, "");
+  if (!request.proxy.empty()) {
+    auto const proxy = proxy_address(request.proxy);
+    if (!proxy) return end(proxy.error());
+    // Where curl is to let the proxy resolve, as all other clients of the cluster do.
+    std::string const socks = "socks5://";
+    bool const is_socks = request.proxy.starts_with(socks);
+    std::string const url =
+        is_socks ? "socks5h://" + request.proxy.substr(socks.size()) : request.proxy;
+    set(e, CURLOPT_PROXY, url.c_str());
+    set(e, CURLOPT_PROXYPORT, long{proxy->port});
+    name = proxy->host;
+    port = proxy->port;
+  }
+  if (is_address(name)) return;
+  assert(!request.addresses.empty() && "a name must be resolved before");
+  std::string line = fmt::format("{}:{}:", name, port);
+  for (auto const& address : request.addresses) line += plain_text(address) + ",";
+  line.pop_back();
+  append(resolve, line);
+  set(e, CURLOPT_RESOLVE, resolve.get());
+}
+
+void HttpStream::Transfer::set_tls() {
+  CURL* const e = easy.get();
+  set(e, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+  set(e, CURLOPT_SSL_VERIFYPEER, request.tls.insecure ? 0L : 1L);
+  set(e, CURLOPT_SSL_VERIFYHOST, request.tls.insecure ? 0L : 2L);
+  if (!request.tls.ca_pem.empty()) {
+    set_blob(e, CURLOPT_CAINFO_BLOB, request.tls.ca_pem);
+    // The blob replaces the system's file of roots, not its directory.
+    set(e, CURLOPT_CAPATH, static_cast<char const*>(nullptr));
+  }
+  set_blob(e, CURLOPT_SSLCERT_BLOB, request.tls.cert_pem);
+  set_blob(e, CURLOPT_SSLKEY_BLOB, request.tls.key_pem);
+}
+
+void HttpStream::Transfer::end(std::optional<Error> error) noexcept {
+  if (multi != nullptr) multi->forget(*this);
+  if (over) return;
+  over = true;
+  if (!failure) failure = std::move(error);
+  wakeup.set();
+}
+
+void HttpStream::Transfer::end_with(CURLcode code) {
+  if (code == CURLE_OK) return end(std::nullopt);
+  std::string text = error_text[0] != '\0' ? error_text : curl_easy_strerror(code);
+  std::replace_if(text.begin(), text.end(), is_control, ' ');
+  end(Error(kind_of(code, text), text));
+}
+
+Error HttpStream::Transfer::timeout() const {
+  curl_off_t sent = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &sent);
+  if (head_complete) return {Errc::timeout, "the answer stopped coming"};
+  return {Errc::timeout, sent > 0 ? "no answer in time" : "no connection in time"};
+}
+
+std::size_t HttpStream::Transfer::on_header(char* data, std::size_t, std::size_t size,
+                                            void* self) noexcept {
+  auto& transfer = *static_cast<Transfer*>(self);
+  return transfer.take_header({data, size}) ? size : size + 1;
+}
+
+bool HttpStream::Transfer::take_header(std::string_view line) {
+  if (head_complete) return true;  // trailers
+  header_bytes += line.size();
+  if (header_bytes > CurlMulti::kMaxHeaderBytes) {
+    failure = Error(Errc::limit,
+                    fmt::format("headers of more than {} KiB", CurlMulti::kMaxHeaderBytes / 1024));
+    return false;
+  }
+  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+  if (line.starts_with("HTTP/")) {
+    head = HttpHead();
+    return true;
+  }
+  if (line.empty()) {
+    long status = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200) return true;
+    head.status = static_cast<int>(status);
+    head_complete = true;
+    wakeup.set();
+    return true;
+  }
+  auto const colon = line.find(':');
+  if (colon == line.npos) return true;
+  std::string name(line.substr(0, colon));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  line.remove_prefix(std::min(line.find_first_not_of(" \t", colon + 1), line.size()));
+  head.headers.emplace_back(std::move(name), std::string(line));
+  return true;
+}
+
+std::size_t HttpStream::Transfer::on_body(char* data, std::size_t, std::size_t size,
+                                          void* self) noexcept {
+  auto& transfer = *static_cast<Transfer*>(self);
+  if (size > CurlMulti::kMaxBody - transfer.unread.size()) {
+    transfer.failure = too_large();
+    return size + 1;
+  }
+  transfer.unread.append(data, size);
+  transfer.wakeup.set();
+  return size;
+}
+
+HttpStream::HttpStream(std::unique_ptr<Transfer> transfer) : transfer_(std::move(transfer)) {}
+HttpStream::~HttpStream() = default;
+
+awaitable<Result<HttpHead>> HttpStream::head(TimePoint deadline) {
+  Transfer& t = *transfer_;
+  while (!t.head_complete && !t.over) {
+    bool const woken = co_await t.wakeup.wait_until(deadline);
+    if (!woken && Clock::now() >= deadline) co_return t.timeout();
+  }
+  if (t.head_complete) co_return t.head;
+  co_return t.failure.value_or(Error(Errc::protocol, "an answer without a head"));
+}
+
+awaitable<Result<std::string>> HttpStream::read(TimePoint deadline) {
+  Transfer& t = *transfer_;
+  while (t.unread.empty() && !t.over) {
+    bool const woken = co_await t.wakeup.wait_until(deadline);
+    if (!woken && Clock::now() >= deadline) co_return t.timeout();
+  }
+  if (t.unread.empty() && t.failure) co_return *t.failure;
+  co_return std::exchange(t.unread, std::string());
+}
+
+awaitable<Result<std::string>> HttpStream::read_all(TimePoint deadline) {
+  std::string body;
+  for (;;) {
+    auto part = co_await read(deadline);
+    if (!part) co_return part.error();
+    if (part->empty()) co_return body;
+    if (part->size() > CurlMulti::kMaxBody - body.size()) co_return too_large();
+    body.append(*part);
+  }
+}
+
+void HttpStream::close() {
+  transfer_->unread.clear();
+  transfer_->end(Error(Errc::closed, "the request was ended"));
+}
+
+// --- all transfers ---
+
+CurlMulti::Impl::Impl(asio::any_io_executor e) : executor(std::move(e)) {
+  // Counted by curl; safe as long as threads come later or curl is thread-safe, which it is.
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  create_multi();
+}
+
+CurlMulti::Impl::~Impl() {
+  destroy_multi(Error(Errc::closed, "the cluster is no longer used"));
+  curl_global_cleanup();
+}
+
+void CurlMulti::Impl::create_multi() {
+  multi = curl_multi_init();
+  if (multi == nullptr) throw std::bad_alloc();
+  timer = std::make_unique<asio::steady_timer>(executor);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &on_timeout);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+  curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, long{kMaxStreams});
+}
+
+void CurlMulti::Impl::destroy_multi(Error const& reason) {
+  while (!transfers.empty()) (*transfers.begin())->end(reason);
+  curl_multi_cleanup(multi);
+  multi = nullptr;
+  for (auto const& [socket, watch] : watches) watch->give_back();
+  watches.clear();
+  timer.reset();
+}
+
+void CurlMulti::Impl::drop_connections(Error const& reason) {
+  destroy_multi(reason);
+  create_multi();
+}
+
+void CurlMulti::Impl::start(HttpStream::Transfer& transfer) {
+  if (transfer.over) return;
+  CURLMcode const code = curl_multi_add_handle(multi, transfer.easy.get());
+  if (code != CURLM_OK) {
+    return transfer.end(Error(Errc::local, fmt::format("curl: {}", curl_multi_strerror(code))));
+  }
+  transfers.insert(&transfer);
+  transfer.multi = this;
+}
+
+void CurlMulti::Impl::forget(HttpStream::Transfer& transfer) noexcept {
+  transfers.erase(&transfer);
+  transfer.multi = nullptr;
+  curl_multi_remove_handle(multi, transfer.easy.get());
+}
+
+void CurlMulti::Impl::act(curl_socket_t socket, int events) {
+  int running = 0;
+  CURLMcode const code = curl_multi_socket_action(multi, socket, events, &running);
+  if (code != CURLM_OK && code != CURLM_BAD_SOCKET) {
+    return drop_connections(Error(Errc::local, fmt::format("curl: {}", curl_multi_strerror(code))));
+  }
+  collect_finished();
+}
+
+void CurlMulti::Impl::collect_finished() {
+  int left = 0;
+  while (CURLMsg const* const message = curl_multi_info_read(multi, &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    // The message is gone once the handle is removed.
+    CURLcode const code = message->data.result;
+    void* transfer = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+    static_cast<HttpStream::Transfer*>(transfer)->end_with(code);
+  }
+}
+
+void CurlMulti::Impl::arm(std::shared_ptr<SocketWatch> const& watch, WaitType type) {
+  if (watch->removed || !watch->wanted[type] || watch->waiting[type]) return;
+  watch->waiting[type] = true;
+  watch->descriptor.async_wait(
+      type, [this, weak = std::weak_ptr<SocketWatch>(watch), type](error_code error) {
+        if (auto const found = weak.lock()) on_ready(found, type, error);
+      });
+}
+
+void CurlMulti::Impl::on_ready(std::shared_ptr<SocketWatch> const& watch, WaitType type,
+                               error_code error) {
+  watch->waiting[type] = false;
+  if (watch->removed || !watch->wanted[type]) return;
+  int events = type == WaitType::wait_read ? CURL_CSELECT_IN : CURL_CSELECT_OUT;
+  if (error) events |= CURL_CSELECT_ERR;
+  act(watch->descriptor.native_handle(), events);
+  arm(watch, type);
+}
+
+void CurlMulti::Impl::set_timer(long millis) {
+  if (millis < 0) {
+    timer->cancel();
+    return;
+  }
+  timer->expires_after(milliseconds(millis));
+  timer->async_wait([this, weak = std::weak_ptr<char>(alive)](error_code error) {
+    // A wait that ended in time may be overtaken by the next one; curl does not mind being asked.
+    if (!error && !weak.expired()) on_timer();
+  });
+}
+
+void CurlMulti::Impl::on_timer() {
+  act(CURL_SOCKET_TIMEOUT, 0);
+}
+
+int CurlMulti::Impl::on_socket(CURL*, curl_socket_t socket, int what, void* self, void*) noexcept {
+  auto& impl = *static_cast<Impl*>(self);
+  auto found = impl.watches.find(socket);
+  if (what == CURL_POLL_REMOVE) {
+    if (found == impl.watches.end()) return 0;
+    // Now, not later: curl closes the descriptor next, and its number may come back at once.
+    found->second->give_back();
+    impl.watches.erase(found);
+    return 0;
+  }
+  if (found == impl.watches.end()) {
+    auto watch = std::make_shared<SocketWatch>(impl.executor);
+    error_code error;
+    watch->descriptor.assign(socket, error);
+    if (error) return -1;
+    found = impl.watches.emplace(socket, std::move(watch)).first;
+  }
+  auto const& watch = found->second;
+  watch->wanted[WaitType::wait_read] = (what & CURL_POLL_IN) != 0;
+  watch->wanted[WaitType::wait_write] = (what & CURL_POLL_OUT) != 0;
+  impl.arm(watch, WaitType::wait_read);
+  impl.arm(watch, WaitType::wait_write);
+  return 0;
+}
+
+int CurlMulti::Impl::on_timeout(CURLM*, long millis, void* self) noexcept {
+  static_cast<Impl*>(self)->set_timer(millis);
+  return 0;
+}
+
+CurlMulti::CurlMulti(asio::any_io_executor executor)
+    : impl_(std::make_unique<Impl>(std::move(executor))) {}
+CurlMulti::~CurlMulti() = default;
+
+std::unique_ptr<HttpStream> CurlMulti::open(HttpRequest request) {
+  auto transfer = std::make_unique<HttpStream::Transfer>(impl_->executor, std::move(request));
+  impl_->start(*transfer);
+  return std::make_unique<HttpStream>(std::move(transfer));
+}
+
+awaitable<Result<HttpResponse>> CurlMulti::perform(HttpRequest request, TimePoint deadline) {
+  request.connect_deadline = std::min(request.connect_deadline, deadline);
+  auto const stream = open(std::move(request));
+  auto head = co_await stream->head(deadline);
+  if (!head) co_return head.error();
+  auto body = co_await stream->read_all(deadline);
+  if (!body) co_return body.error();
+  HttpResponse response;
+  response.head = std::move(*head);
+  response.body = std::move(*body);
+  co_return response;
+}
+
+void CurlMulti::drop_connections() {
+  impl_->drop_connections(Error(Errc::network, "the connection was given up"));
+}
+
+}  // namespace kportal::k8s

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/rest_client.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <boost/asio/ip/address.hpp>
+#include <fmt/format.h>
+
+#include "base/printable.h"
+#include "k8s/credentials.h"
+#include "k8s/objects.h"
+#include "net/resolver.h"
+
+namespace kportal::k8s {
+
+namespace {
+
+constexpr std::size_t kMaxMessage = 1024;
+constexpr std::chrono::seconds kMaxRetryAfter{60};
+
+Errc errc_of(int status) {
+  switch (status) {
+    case 401:
+      return Errc::unauthorized;
+    case 403:
+      return Errc::forbidden;
+    case 404:
+      return Errc::not_found;
+    case 410:
+      return Errc::gone;
+    default:
+      return Errc::server;
+  }
+}
+
+std::string readable(std::string_view text) {
+  text = text.substr(0, kMaxMessage);
+  text.remove_suffix(text.size() - (text.find_last_not_of(". \r\n") + 1));
+  return printable(text);
+}
+
+std::string message_of(int status, std::string_view body) {
+  std::string message;
+  if (auto const parsed = parse_status(body)) message = readable(parsed->message);
+  if (message.empty()) message = readable(body);
+  if (message.empty()) message = "the server gave no reason";
+  return fmt::format("{} (HTTP {})", message, status);
+}
+
+bool is_connection_failure(Errc code) {
+  return code == Errc::network || code == Errc::timeout || code == Errc::tls;
+}
+
+bool is_address(std::string const& host) {
+  error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
+}
+
+awaitable<Result<HttpHeaders>> ask(Credentials& credentials, bool refresh) {
+  auto const now = Clock::now();
+  if (refresh && !credentials.refresh(now)) {
+    co_return Error(Errc::unauthorized, "there are no other credentials");
+  }
+  co_return credentials.headers(now);
+}
+
+}  // namespace
+
+Authorize authorize_by(Credentials& credentials) {
+  return [&credentials](bool refresh) { return ask(credentials, refresh); };
+}
+
+Error status_error(int status, std::string_view retry_after, std::string_view body) {
+  Error error(errc_of(status), message_of(status, body));
+  if (status != 429 && status < 500) return error;
+  unsigned seconds = 0;
+  auto const [end, failure] =
+      std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
+  bool const whole = end == retry_after.data() + retry_after.size();
+  if (whole && failure == std::errc::result_out_of_range) {
+    error.retry_after = kMaxRetryAfter;
+  } else if (whole && failure == std::errc()) {
+    error.retry_after = std::min(std::chrono::seconds(seconds), kMaxRetryAfter);
+  }
+  return error;
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string out;
+  for (char const c : text) {
+    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+// --- WatchStream ---
+
+WatchStream::WatchStream(std::unique_ptr<HttpStream> stream, std::string where)
+    : stream_(std::move(stream)), splitter_(kMaxEvent), where_(std::move(where)) {}
+
+awaitable<Result<std::optional<std::string>>> WatchStream::next(TimePoint deadline) {
+  for (;;) {
+    auto event = splitter_.next();
+    if (!event) co_return event.error().within(where_);
+    if (*event) co_return std::move(event);
+    auto const bytes = co_await stream_->read(deadline);
+    if (!bytes) co_return bytes.error().within(where_);
+    if (bytes->empty()) {
+      if (splitter_.at_boundary()) co_return std::optional<std::string>();
+      co_return Error(Errc::network, fmt::format("{}: the watch was cut inside an event", where_));
+    }
+    splitter_.append(*bytes);
+  }
+}
+
+void WatchStream::close() {
+  stream_->close();
+}
+
+// --- RestClient ---
+
+RestClient::RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config)
+    : curl_(curl), resolver_(resolver), config_(std::move(config)) {
+  bool const v6 = config_.host.find(':') != std::string::npos;
+  server_ = v6 ? fmt::format("{}://[{}]:{}", config_.scheme, config_.host, config_.port)
+               : fmt::format("{}://{}:{}", config_.scheme, config_.host, config_.port);
+}
+
+awaitable<Result<std::string>> RestClient::get(std::string target, TimePoint deadline) {
+  co_return co_await request("GET", std::move(target), std::string(), deadline);
+}
+
+awaitable<Result<std::string>> RestClient::post(std::string target, std::string json,
+                                                TimePoint deadline) {
+  co_return co_await request("POST", std::move(target), std::move(json), deadline);
+}
+
+awaitable<Result<std::unique_ptr<WatchStream>>> RestClient::watch(std::string target,
+                                                                  TimePoint deadline) {
+  auto stream = co_await open("GET", std::move(target), std::string(), deadline);
+  if (!stream) co_return stream.error();
+  co_return std::make_unique<WatchStream>(std::move(*stream), server_);
+}
+
+awaitable<Result<std::string>> RestClient::request(std::string method, std::string target,
+                                                   std::string body, TimePoint deadline) {
+  auto const stream =
+      co_await open(std::move(method), std::move(target), std::move(body), deadline);
+  if (!stream) co_return stream.error();
+  auto answer = co_await (*stream)->read_all(deadline);
+  if (!answer) co_return failed(answer.error());
+  co_return std::move(answer);
+}
+
+awaitable<RestClient::OpenResult> RestClient::open(std::string method, std::string target,
+                                                   std::string body, TimePoint deadline) {
+  HttpRequest const request = make_request(std::move(method), std::move(target), std::move(body));
+  auto first = co_await attempt(request, false, deadline);
+  bool const refused = first.has_error() && first.error().code == Errc::unauthorized;
+  if (!refused || !config_.authorize) co_return std::move(first);
+  auto second = co_await attempt(request, true, deadline);
+  co_return std::move(second);
+}
+
+awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, bool refresh,
+                                                      TimePoint deadline) {
+  if (config_.authorize) {
+    auto headers = co_await config_.authorize(refresh);
+    if (!headers) co_return headers.error();
+    request.headers.insert(request.headers.end(), headers->begin(), headers->end());
+  }
+  auto addresses = co_await this->addresses(deadline);
+  if (!addresses) co_return failed(addresses.error());
+  request.addresses = std::move(*addresses);
+  request.fresh_connection = std::exchange(fresh_, false);
+  request.connect_deadline = deadline;
+
+  auto stream = curl_.open(std::move(request));
+  auto const head = co_await stream->head(deadline);
+  if (!head) co_return failed(head.error());
+  if (head->status >= 200 && head->status < 300) co_return std::move(stream);
+  auto const body = co_await stream->read_all(deadline);
+  std::string const text = body ? *body : std::string();
+  co_return status_error(head->status, head->header("retry-after"), text).within(server_);
+}
+
+awaitable<Result<std::vector<asio::ip::address>>> RestClient::addresses(TimePoint deadline) {
+  std::string host = config_.host;
+  if (!config_.proxy.empty()) {
+    auto const proxy = proxy_address(config_.proxy);
+    if (!proxy) co_return proxy.error();
+    host = proxy->host;
+  }
+  if (is_address(host)) co_return std::vector<asio::ip::address>();
+  if (!addresses_.empty() && Clock::now() < resolved_ + kAddressLife) co_return addresses_;
+  auto found = co_await resolver_.resolve(host, deadline);
+  if (!found) co_return found.error();
+  addresses_ = std::move(*found);
+  resolved_ = Clock::now();
+  co_return addresses_;
+}
+
+HttpRequest RestClient::make_request(std::string method, std::string target,
+                                     std::string body) const {
+  HttpRequest request;
+  request.method = std::move(method);
+  request.scheme = config_.scheme;
+  request.host = config_.host;
+  request.port = config_.port;
+  request.target = config_.path_prefix + target;
+  request.tls = config_.tls;
+  request.proxy = config_.proxy;
+  request.headers.emplace_back("User-Agent", config_.user_agent);
+  request.headers.emplace_back("Accept", "application/json");
+  if (!body.empty()) request.headers.emplace_back("Content-Type", "application/json");
+  request.body = std::move(body);
+  return request;
+}
+
+// A connection that failed may fail for an old address, or be one that is dead without a sign.
+Error RestClient::failed(Error error) {
+  if (is_connection_failure(error.code)) addresses_.clear();
+  if (error.code == Errc::timeout) fresh_ = true;
+  return error.within(server_);
+}
+
+}  // namespace kportal::k8s

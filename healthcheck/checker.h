@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/wakeup.h"
@@ -89,6 +90,8 @@ class Checker {
   // starting API server says 401, 403 and 404 to everyone).
   bool is_final(std::string_view id, Reason reason) const;
 
+  // Does what is due now; run() calls it. The answer is when something is due next.
+  TimePoint tick();
   // The loop. Ends by cancellation or after stop().
   awaitable<void> run();
   // From now on nothing is checked, changed or published.
@@ -100,16 +103,17 @@ class Checker {
     Subject* subject;
     HealthTracker tracker;
     std::chrono::system_clock::time_point since;
+
+    Entry(events::ForwardRef f, Subject& s, HealthTracker t)
+        : forward(std::move(f)), subject(&s), tracker(std::move(t)) {}
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
 
   Entry* find(std::string_view id);
   Entry const* find(std::string_view id) const;
-  Evidence evidence_of(Entry const& entry) const;
-  void perform(std::string const& id, Actions actions);
+  static Evidence evidence_of(Entry const& entry);
+  void perform(std::string id, Actions actions);
   void publish(Entry& entry, Action const& action);
-  void tick();
-  TimePoint next_tick() const;
   template <class Step>
   void resume(std::string_view id, Step step);
 
@@ -117,7 +121,7 @@ class Checker {
   std::function<TimePoint()> now_;
   Wakeup wakeup_;
   Entries entries_;
-  TimePoint sleeping_until_{};
+  TimePoint sleeping_until_ = TimePoint{};  // no one sleeps before run()
   std::uint64_t registrations_ = 0;
   bool stopped_ = false;
 };

@@ -157,7 +157,6 @@ class HealthTracker {
   };
 
   void change(Status status, Reason reason, std::string message, TimePoint now, Actions& out);
-  void begin(TimePoint now, Actions& out);
   void rest(Status status, TimePoint now, Actions& out);
   void drop_tunnel();
   void lose(Reason reason, std::string message, TimePoint now, Actions& out);
@@ -174,7 +173,7 @@ class HealthTracker {
   void probe_if_due(TimePoint now, Actions& out);
   void start_probe(bool confirming, TimePoint now, Actions& out);
   std::optional<std::string> staleness(TimePoint now) const;
-  bool become_stale(TimePoint now, Actions& out);
+  void become_stale(TimePoint now, Actions& out);
   bool in_grace(TimePoint now) const;
   bool waits_for_tunnel() const { return !connected_ || suspect_; }
   TimePoint trying_limit() const;

@@ -55,8 +55,8 @@ class PortStream {
   std::unique_ptr<Stream> data_;
 };
 
-// Stream::read_some that fails with Errc::timeout at `deadline`. Bytes that arrive at that very
-// moment may be lost with it: for who then ends the stream anyway.
+// Stream::read_some that fails with Errc::timeout at `deadline`. No byte is lost by that, and the
+// stream can be read on.
 awaitable<IoResult> read_until(Stream& stream, MutableBytes into, TimePoint deadline);
 
 // What the runtime's words mean (protocol.md 3.3): pod_gone (the sandbox is closed, not running or

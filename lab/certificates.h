@@ -32,6 +32,13 @@ class CertificateAuthority {
 
  private:
   struct Key;
+  struct Subject {
+    std::string name;
+    std::vector<std::string> groups;
+    std::vector<std::string> alternatives;
+    char const* usage;
+  };
+  Result<CertificateAndKey> issue(Subject const& subject);
   CertificateAuthority(std::unique_ptr<Key> key, std::string pem);
   std::unique_ptr<Key> key_;
   std::string pem_;

@@ -110,13 +110,19 @@ struct Workload {
   bool removed = false;
 };
 
-// One entry of the watch history: exactly one of pod and service is set.
+// One entry of the watch history: of a pod or of a service. `before` is null when it was added;
+// `after` is never null: of a deleted object it is the last state, with the version of the
+// deletion.
+template <class Object>
+struct Versions {
+  std::shared_ptr<Object const> before;
+  std::shared_ptr<Object const> after;
+};
 struct Change {
-  enum class Type { added, modified, deleted };
-  Type type = Type::added;
   std::uint64_t version = 0;
-  std::shared_ptr<Pod const> pod;
-  std::shared_ptr<Service const> service;
+  bool deleted = false;
+  Versions<Pod> pod;
+  Versions<Service> service;
 };
 
 class Cluster {
@@ -183,15 +189,21 @@ class Cluster {
   ChangeSignal& changed() { return changed_; }
 
  private:
-  Pod* mutable_pod(PodName const& name, Pod& copy) const;
-  void put(Pod pod, Change::Type type);
+  std::optional<Pod> copy_of(PodName const& name) const;
+  void create(PodSpec spec, std::optional<std::size_t> owner);
+  void put(Pod pod);
   void remove(PodName const& name);
-  void record(Change change);
+  template <class Object>
+  void record(Versions<Object> Change::*of, Versions<Object> versions, bool deleted);
   std::shared_ptr<Sandbox> make_sandbox(PodSpec const& spec);
-  void reconcile(std::size_t workload, bool first);
+  std::optional<std::size_t> index_of(ObjectName const& workload) const;
+  void reconcile(std::size_t workload);
+  void create_owned(std::size_t workload);
   std::string pod_name_for(Workload const& workload);
-  awaitable<void> end_pod(PodName name, std::string uid, Duration grace);
-  awaitable<void> make_ready(PodName name, std::string uid, Duration delay, bool start);
+  void end_pod_now(PodName const& name, std::string const& uid);
+  awaitable<void> end_pod(PodName name, std::string uid, TimePoint when);
+  void start_pod(PodName const& name, std::string const& uid);
+  awaitable<void> start_pod_at(PodName name, std::string uid, TimePoint when);
   std::string next_uid();
 
   asio::any_io_executor executor_;
@@ -207,6 +219,7 @@ class Cluster {
   std::uint64_t compacted_ = 0;  // the oldest version a watch may start from
   std::uint64_t names_ = 0;
   std::uint64_t uids_ = 0;
+  bool creating_first_ = false;  // a new workload's pods are there at once
 };
 
 }  // namespace kportal::lab

@@ -37,6 +37,8 @@ struct ContainerPort {
   std::string name;
   std::uint16_t number = 0;
   std::string protocol = "TCP";
+  ContainerPort(std::string n, std::uint16_t p, std::string proto = "TCP")
+      : name(std::move(n)), number(p), protocol(std::move(proto)) {}
 };
 std::vector<ContainerPort> standard_container_ports();
 
@@ -49,8 +51,8 @@ struct PodProgram {
   std::function<void(int)> exit;        // GET /exit?code=N
 };
 
-// Runs one connection of one port to its end.
+// Runs one connection of one port to its end; the socket's owner closes it then.
 awaitable<void> run_pod_port(PortBehaviour behaviour, std::shared_ptr<PodProgram> program,
-                             std::unique_ptr<PodSocket> socket);
+                             PodSocket& socket);
 
 }  // namespace kportal::lab

@@ -11,6 +11,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include "base/clock.h"
 #include "net/transport.h"
 
 namespace kportal::lab {
@@ -21,15 +22,20 @@ class PodSocket : public net::Transport {
 
   awaitable<net::IoResult> read_some(MutableBytes into) override;
   awaitable<error_code> write(Chunk chunk) override;
-  // FIN behind what was written, and nothing is read any more. The peer reads what is buffered,
-  // then eof.
+  // FIN behind what was written, and nothing is read any more. As in a kernel, unread bytes make it
+  // a reset. The peer reads what is buffered, then eof or connection_reset.
   void close() noexcept override;
   // FIN only: this end goes on reading.
   void shutdown_send() noexcept;
-  // RST: what is buffered is lost, the peer's operations fail with connection_reset.
+  // RST: the peer reads what is buffered, then connection_reset; its writes fail at once.
   void reset() noexcept;
   // Close or reset, whichever end did it: nothing more can be read or written here.
   bool closed() const;
+  bool closed_here() const;
+  // Returns once there is something to read (or an end), or at `deadline`; reads nothing.
+  awaitable<void> wait_readable(TimePoint deadline);
+  // Returns after close() or reset() of this end. Not while a read waits.
+  awaitable<void> wait_closed_here();
 
   struct Shared;
   PodSocket(std::shared_ptr<Shared> shared, int side);

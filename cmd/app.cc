@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#include "cmd/app.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include "base/log.h"
+#include "config/diff.h"
+#include "config/locate.h"
+
+namespace kportal::cmd {
+namespace {
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string read_stdin() {
+  std::string text;
+  char buffer[4096];
+  for (;;) {
+    ssize_t const n = read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n <= 0 || text.size() > config::kMaxFileBytes) return text;
+    text.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+bool is_named(config::ForwardSpec const& spec, std::string const& name) {
+  return name == spec.alias || name == spec.id() || name == spec.resource;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> find_files(std::vector<std::string> given) {
+  if (!given.empty()) return given;
+  auto const exists = [](std::string const& path) {
+    std::error_code ignored;
+    return std::filesystem::exists(path, ignored);
+  };
+  std::error_code ignored;
+  auto const found = config::locate(std::filesystem::current_path(ignored).string(),
+                                    config::process_environment(), exists);
+  if (found.has_error()) return found.error();
+  return std::vector<std::string>{*found};
+}
+
+std::string read_stdin_if_asked(std::vector<std::string> const& files) {
+  bool const asked = std::find(files.begin(), files.end(), "-") != files.end();
+  return asked ? read_stdin() : std::string();
+}
+
+App::App(asio::io_context& loop, CommonOptions options, std::vector<std::string> names)
+    : loop_(loop),
+      options_(std::move(options)),
+      names_(std::move(names)),
+      bus_(loop.get_executor()),
+      lines_(bus_, writer_, options_),
+      resolver_(loop.get_executor()),
+      clusters_(loop.get_executor(), resolver_, k8s::system_environment()),
+      checker_(loop.get_executor(), bus_),
+      shared_(loop.get_executor(), bus_, checker_, clusters_),
+      manager_(shared_),
+      watchdog_(bus_, config::Reliability().watchdog_period),
+      signals_(loop),
+      stop_(loop.get_executor()),
+      tasks_(loop.get_executor()) {}
+
+App::~App() { log::reset_output(); }
+
+ExitCode App::run() {
+  if (options_.verbose) log::set_level(log::Level::debug);
+  if (options_.quiet) log::set_level(log::Level::error);
+  if (options_.log_format == LogFormat::json) log::set_format(log::Format::json);
+  if (options_.log_file.empty()) {
+    log::set_output(writer_, writer_.add(STDERR_FILENO));
+  } else {
+    auto const file = writer_.open_file(options_.log_file);
+    if (file.has_error()) {
+      log::error("{}", file.error().text);
+      return ExitCode::failure;
+    }
+    log::set_output(writer_, *file);
+  }
+  auto files = find_files(options_.files);
+  if (files.has_error()) {
+    log::error("{}", files.error().text);
+    return ExitCode::configuration;
+  }
+  options_.files = std::move(*files);
+  stdin_text_ = read_stdin_if_asked(options_.files);
+  // Made before the first load, so that no edit falls between the two.
+  watcher_.emplace(loop_.get_executor(), options_.files);
+  std::vector<std::string> problems;
+  auto config = load(problems);
+  if (!config) {
+    for (std::string const& problem : problems) log::error("{}", problem);
+    return ExitCode::configuration;
+  }
+  raise_descriptor_limit();
+  for (int const number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) signals_.add(number);
+  asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  });
+  loop_.run();
+  return ExitCode::ok;
+}
+
+void App::stop() {
+  stopping_ = true;
+  stop_.set();
+}
+
+std::optional<config::Config> App::load(std::vector<std::string>& problems) {
+  auto outcome = config::load(options_.files, config::process_environment(), stdin_text_);
+  for (auto const& warning : outcome.warnings) log::warn("{}", config::to_text(warning));
+  for (auto const& problem : outcome.problems) problems.push_back(config::to_text(problem));
+  if (!outcome.config) return std::nullopt;
+  config::Config config = std::move(*outcome.config);
+  for (config::ForwardSpec& spec : config.forwards) {
+    if (spec.kubeconfig.empty()) spec.kubeconfig = options_.kubeconfig;
+  }
+  select_named(config, problems);
+  if (!problems.empty()) return std::nullopt;
+  return config;
+}
+
+void App::select_named(config::Config& config, std::vector<std::string>& problems) const {
+  if (names_.empty()) return;
+  for (std::string const& name : names_) {
+    auto const named = [&](auto const& spec) { return is_named(spec, name); };
+    auto const count = std::count_if(config.forwards.begin(), config.forwards.end(), named);
+    if (count == 0) problems.push_back(fmt::format("no forward is called {}", name));
+    bool const by_resource = count > 1;
+    if (by_resource) problems.push_back(fmt::format("{} is not one forward but {}", name, count));
+  }
+  std::erase_if(config.forwards, [&](config::ForwardSpec const& spec) {
+    return std::none_of(names_.begin(), names_.end(),
+                        [&](std::string const& name) { return is_named(spec, name); });
+  });
+}
+
+void App::reload() {
+  std::vector<std::string> problems;
+  auto wanted = load(problems);
+  if (!wanted) {
+    for (std::string const& problem : problems) log::error("{}", problem);
+    log::error("the configuration is not applied; what ran goes on");
+    events::ConfigRejected rejected;
+    rejected.problems = std::move(problems);
+    bus_.publish(std::move(rejected));
+    return;
+  }
+  config::Diff const diff = config::diff(manager_.config(), *wanted);
+  manager_.apply(std::move(*wanted));
+  watchdog_.set_period(manager_.config().reliability.watchdog_period);
+  events::ConfigReloaded reloaded;
+  reloaded.added = diff.added;
+  reloaded.removed = diff.removed;
+  reloaded.changed = diff.changed;
+  reloaded.unchanged = diff.unchanged;
+  bus_.publish(std::move(reloaded));
+}
+
+awaitable<void> App::live(config::Config config) {
+  tasks_.spawn(lines_.run());
+  tasks_.spawn(checker_.run());
+  tasks_.spawn(watchdog_.run());
+  tasks_.spawn(follow_files());
+  tasks_.spawn(obey_signals());
+  manager_.apply(std::move(config));
+  if (manager_.config().forwards.empty()) log::warn("there are no forwards; waiting for edits");
+  while (!stopping_) co_await stop_.wait();
+
+  checker_.stop();
+  co_await manager_.stop(Clock::now() + kDrain);
+  co_await clusters_.stop();
+  tasks_.cancel();
+  co_await tasks_.join();
+}
+
+awaitable<void> App::follow_files() {
+  for (;;) {
+    co_await watcher_->changed();
+    reload();
+  }
+}
+
+awaitable<void> App::obey_signals() {
+  for (;;) {
+    auto const [error, number] =
+        co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (error) continue;  // cancelled: the next await ends it
+    switch (number) {
+      case SIGHUP: reload(); break;
+      case SIGUSR1: log_state(); break;
+      default:
+        // The second one does not wait for anything.
+        if (stopping_) std::_Exit(static_cast<int>(ExitCode::ok));
+        stop();
+    }
+  }
+}
+
+void App::log_state() const {
+  for (config::ForwardSpec const& spec : manager_.config().forwards) {
+    auto const health = checker_.status(spec.id());
+    if (!health) continue;
+    log::info("state: {} {} pod={} reason={} {}", spec.id(), events::to_word(health->status),
+              health->pod, events::to_word(health->reason), health->message);
+  }
+}
+
+}  // namespace kportal::cmd

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// App: the running program behind `up` and `demo`: builds the objects, runs the loop, obeys signals,
+// reloads, and ends in two phases (drain, then cut). It knows no protocol and parses no flags. Owned by
+// the command.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/task_group.h"
+#include "base/wakeup.h"
+#include "base/writer.h"
+#include "cmd/event_lines.h"
+#include "cmd/options.h"
+#include "config/parse.h"
+#include "config/watcher.h"
+#include "events/bus.h"
+#include "forward/manager.h"
+#include "forward/watchdog.h"
+#include "healthcheck/checker.h"
+#include "k8s/cluster_pool.h"
+#include "net/resolver.h"
+
+namespace kportal::cmd {
+
+// The files to read: those given, or the one found by the search order.
+Result<std::vector<std::string>> find_files(std::vector<std::string> given);
+// The text of standard input if one of the files is "-".
+std::string read_stdin_if_asked(std::vector<std::string> const& files);
+
+class App {
+ public:
+  // Open connections may go on this long after the first signal; with what the output needs to be
+  // written, the end comes within 3 s.
+  static constexpr Duration kDrain = std::chrono::seconds(2);
+
+  // `names`: only these forwards (alias, id or resource); empty = all.
+  App(asio::io_context& loop, CommonOptions options, std::vector<std::string> names);
+  ~App();
+
+  // Reads the files, runs until a signal or stop(), and returns the exit code.
+  ExitCode run();
+  // Ends it as a signal would. On the loop.
+  void stop();
+  events::Bus& bus() { return bus_; }
+
+ private:
+  std::optional<config::Config> load(std::vector<std::string>& problems);
+  void select_named(config::Config& config, std::vector<std::string>& problems) const;
+  void reload();
+  awaitable<void> live(config::Config config);
+  awaitable<void> follow_files();
+  awaitable<void> obey_signals();
+  void log_state() const;
+
+  asio::io_context& loop_;
+  CommonOptions options_;
+  std::vector<std::string> names_;
+  std::string stdin_text_;
+  Writer writer_;
+  events::Bus bus_;
+  EventLines lines_;
+  net::Resolver resolver_;
+  k8s::ClusterPool clusters_;
+  healthcheck::Checker checker_;
+  forward::Shared shared_;
+  forward::Manager manager_;
+  forward::Watchdog watchdog_;
+  asio::signal_set signals_;
+  std::optional<config::Watcher> watcher_;
+  Wakeup stop_;
+  bool stopping_ = false;
+  TaskGroup tasks_;
+};
+
+}  // namespace kportal::cmd

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// The only main: arguments to a command to an exit code.
+#include <csignal>
+#include <cstdio>
+
+#include "base/version.h"
+#include "cmd/commands/commands.h"
+#include "cmd/options.h"
+
+namespace kportal::cmd {
+namespace {
+
+ExitCode run(UpCommand const& command) { return run_up(command); }
+ExitCode run(ValidateCommand const& command) { return run_validate(command); }
+ExitCode run(DemoCommand const& command) { return run_demo(command); }
+ExitCode run(VersionCommand const&) {
+  std::printf("kportal-cpp %s\n", kVersion);
+  return ExitCode::ok;
+}
+ExitCode run(Answered const& answered) { return answered.code; }
+
+}  // namespace
+}  // namespace kportal::cmd
+
+int main(int argc, char** argv) {
+  using namespace kportal::cmd;
+  std::signal(SIGPIPE, SIG_IGN);
+  Command const command = parse_command_line(argc, argv);
+  ExitCode const code = std::visit([](auto const& which) { return run(which); }, command);
+  std::fflush(stdout);
+  // Threads that wait for a name server or a pipe nobody reads must not hold up the exit.
+  std::_Exit(static_cast<int>(code));
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "forward/manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "config/diff.h"
+
+namespace kportal::forward {
+namespace {
+
+using events::Reason;
+using events::Status;
+
+// A verdict that speaks against the tunnel, not against the pod's port.
+bool blames_tunnel(events::HealthStatusChanged const& change) {
+  if (change.status != Status::reconnecting && change.status != Status::error) return false;
+  return change.reason == Reason::timeout || change.reason == Reason::network ||
+         change.reason == Reason::probe_failed;
+}
+
+}  // namespace
+
+Manager::Manager(Shared& shared)
+    : shared_(shared),
+      facts_(shared.bus.subscribe([this](events::Event const& event) { act(event); })),
+      ending_(shared.executor) {}
+
+Manager::~Manager() = default;
+
+void Manager::act(events::Event const& event) {
+  if (auto const* const stale = std::get_if<events::HealthStale>(&event.fact)) {
+    if (config_.reliability.retry_on_stale) refresh(stale->forward.id);
+  } else if (auto const* const change = std::get_if<events::HealthStatusChanged>(&event.fact)) {
+    if (blames_tunnel(*change)) refresh(change->forward.id);
+  }
+}
+
+void Manager::refresh(std::string const& id) {
+  if (auto const at = workers_.find(id); at != workers_.end()) at->second->refresh();
+}
+
+void Manager::apply(config::Config wanted) {
+  config::Diff const diff = config::diff(config_, wanted);
+  config_ = std::move(wanted);
+  // All that go give up their ports before any that come ask for them.
+  Listeners listeners;
+  for (std::string const& id : diff.removed) retire(id, listeners);
+  for (std::string const& id : diff.changed) retire(id, listeners);
+  std::map<std::string, std::string> heirs;  // new id -> old id
+  for (auto const& kept : diff.listeners) heirs.emplace(kept.to, kept.from);
+  for (config::ForwardSpec const& spec : config_.forwards) {
+    std::string const id = spec.id();
+    if (auto const running = workers_.find(id); running != workers_.end()) {
+      running->second->update(spec.health, config_.reliability, spec.tags);
+      continue;
+    }
+    auto worker = std::make_unique<Worker>(shared_, spec, config_.reliability);
+    auto const heir = heirs.find(id);
+    worker->start(heir == heirs.end() ? nullptr : std::move(listeners[heir->second]));
+    workers_.emplace(id, std::move(worker));
+  }
+}
+
+void Manager::retire(std::string const& id, Listeners& listeners) {
+  auto const at = workers_.find(id);
+  auto worker = std::move(at->second);
+  workers_.erase(at);
+  listeners[id] = worker->retire();
+  ending_.spawn(end(std::move(worker), Clock::now() + kDrain));
+}
+
+awaitable<void> Manager::end(std::unique_ptr<Worker> worker, TimePoint deadline) {
+  co_await worker->stop(deadline);
+}
+
+awaitable<void> Manager::stop(TimePoint deadline) {
+  for (auto& [id, worker] : workers_) {
+    auto const listener = worker->retire();
+    ending_.spawn(end(std::move(worker), deadline));
+  }
+  workers_.clear();
+  co_await ending_.join();
+}
+
+}  // namespace kportal::forward

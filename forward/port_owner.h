@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Who listens on a local TCP port, for the message of `port-in-use`. A look at what the system shows to
+// this user, not a lock: the answer may be outdated or missing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace kportal::forward {
+
+struct PortOwner {
+  std::string process;  // its name
+  int pid = 0;
+};
+
+// Nothing where the system does not show it (another user's process). Takes milliseconds.
+std::optional<PortOwner> find_port_owner(std::uint16_t port);
+
+}  // namespace kportal::forward

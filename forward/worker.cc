@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+#include "forward/worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/log.h"
+#include "forward/port_owner.h"
+#include "healthcheck/probe.h"
+
+namespace kportal::forward {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+}  // namespace
+
+Worker::Worker(Shared& shared, config::ForwardSpec spec, config::Reliability reliability)
+    : shared_(shared),
+      spec_(std::move(spec)),
+      reliability_(reliability),
+      id_(spec_.id()),
+      machine_(reliability.hold, std::random_device()()),
+      wake_(shared.executor),
+      relay_ended_(shared.executor),
+      tasks_(shared.executor),
+      tunnel_tasks_(shared.executor),
+      pumps_(shared.executor) {}
+
+Worker::~Worker() = default;
+
+events::ForwardRef Worker::ref() const {
+  events::ForwardRef ref;
+  ref.id = id_;
+  ref.context = cluster_.context.empty() ? spec_.context : cluster_.context;
+  ref.namespace_ = spec_.namespace_;
+  ref.resource = spec_.resource;
+  ref.local_port = bound_port_ != 0 ? bound_port_ : spec_.local_port;
+  return ref;
+}
+
+void Worker::start(std::unique_ptr<net::Listener> listener) {
+  listener_ = std::move(listener);
+  if (listener_) bound_port_ = listener_->port();
+  auto const initial = spec_.disabled ? events::Status::disabled : events::Status::starting;
+  shared_.checker.register_forward(ref(), spec_.health, *this, initial);
+  if (spec_.disabled) {
+    listener_.reset();
+    return;
+  }
+  events::ForwardStarting starting;
+  starting.forward = ref();
+  shared_.bus.publish(std::move(starting));
+  tasks_.spawn(run());
+}
+
+std::unique_ptr<net::Listener> Worker::retire() {
+  machine_.stop();
+  carry_out();
+  retired_ = true;
+  tasks_.cancel();
+  shared_.checker.unregister(id_);
+  events::ForwardStopped stopped;
+  stopped.forward = ref();
+  shared_.bus.publish(std::move(stopped));
+  return std::move(listener_);
+}
+
+awaitable<void> Worker::stop(TimePoint deadline) {
+  while (!relays_.empty() && Clock::now() < deadline) {
+    bool const ended = co_await relay_ended_.wait_until(deadline);
+    static_cast<void>(ended);
+  }
+  pumps_.cancel();
+  co_await pumps_.join();
+  relays_.clear();
+  for (auto const& [id, tunnel] : tunnels_) tunnel.connection->close();
+  co_await tasks_.join();
+  co_await tunnel_tasks_.join();
+}
+
+void Worker::refresh() {
+  machine_.refresh(Clock::now());
+  carry_out();
+}
+
+void Worker::update(config::HealthCheck health, config::Reliability reliability,
+                    std::vector<std::string> tags) {
+  spec_.health = health;
+  spec_.tags = std::move(tags);
+  reliability_ = reliability;
+  machine_.set_hold(reliability.hold);
+  shared_.checker.update_settings(id_, std::move(health));
+}
+
+// What it waits for.
+
+awaitable<void> Worker::run() {
+  for (;;) {
+    TimePoint const now = Clock::now();
+    if (!cluster_.cluster && now >= next_setup_) set_up(now);
+    if (std::exchange(target_news_, false)) look_at_target(now);
+    machine_.tick(now);
+    carry_out();
+    TimePoint const setup = cluster_.cluster ? kNever : next_setup_;
+    bool const woken = co_await wake_.wait_until(std::min(machine_.deadline(), setup));
+    static_cast<void>(woken);
+  }
+}
+
+// The listener first: a forward whose port is taken has no use for a tunnel.
+void Worker::set_up(TimePoint now) {
+  next_setup_ = now + kSetupRetry;
+  if (!accepting_ && !open_listener()) return;
+  auto found = shared_.clusters.find(spec_.kubeconfig, spec_.context);
+  if (found.has_error()) {
+    machine_.resolved(found.error(), false, now);
+    return;
+  }
+  cluster_ = std::move(*found);
+  shared_.checker.set_ref(ref());
+  k8s::TargetQuery query;
+  query.target = spec_.target;
+  query.port = spec_.port;
+  query.allow_unready = spec_.allow_unready;
+  query.namespace_ = spec_.namespace_;
+  auto const changed = [this] {
+    target_news_ = true;
+    wake_.set();
+  };
+  target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed, tasks_);
+  target_news_ = true;
+}
+
+bool Worker::open_listener() {
+  if (!listener_) {
+    auto opened = net::Listener::open(shared_.executor, spec_.addresses, spec_.local_port);
+    if (opened.has_error()) {
+      report_failure(opened.error());
+      return false;
+    }
+    listener_ = std::move(*opened);
+  }
+  bound_port_ = listener_->port();
+  shared_.checker.set_ref(ref());
+  accepting_ = true;
+  machine_.start(Clock::now());
+  tasks_.spawn(accept_all());
+  return true;
+}
+
+// Of the local side: no machine is running yet that could tell.
+void Worker::report_failure(Error error) {
+  if (error.code == Errc::port_in_use) {
+    if (auto const owner = find_port_owner(spec_.local_port)) {
+      error.text += fmt::format(" (held by {}, pid {})", owner->process, owner->pid);
+    }
+  }
+  act(MarkFailed{events::reason_of(error.code), error.text});
+}
+
+awaitable<void> Worker::accept_all() {
+  for (;;) {
+    auto accepted = co_await listener_->accept();
+    if (accepted.has_error()) {
+      if (accepted.error().code != Errc::closed) log::error("{}: {}", id_, accepted.error().text);
+      co_return;
+    }
+    ConnectionId const connection = next_connection_++;
+    relays_.emplace(connection,
+                    std::make_unique<Relay>(connection, std::move(*accepted), spec_.half_close,
+                                            static_cast<RelayOwner&>(*this), pumps_));
+    machine_.accepted(connection, Clock::now());
+    carry_out();
+  }
+}
+
+void Worker::look_at_target(TimePoint now) {
+  std::string const uid = machine_.current_uid();
+  auto const choice = target_->choose(uid);
+  if (!choice) return;
+  if (choice->has_value()) {
+    k8s::Choice const& chosen = **choice;
+    shared_.checker.note(id_, chosen.message);
+    if (!chosen.warning.empty() && std::exchange(warned_, chosen.warning) != chosen.warning) {
+      log::warn("{}: {}", id_, chosen.warning);
+    }
+  }
+  bool const gone = target_->gone(uid);
+  std::uint64_t const unrest = target_->unrest(uid);
+  if (std::exchange(unrest_, unrest) != unrest && !gone) shared_.checker.doubt(id_);
+  machine_.resolved(*choice, gone, now);
+}
+
+awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
+  k8s::DialOptions options;
+  options.tcp = net::TcpOptions(reliability_.tcp_keepalive);
+  options.ping_interval = reliability_.ping_interval;
+  options.ping_timeout = reliability_.ping_timeout;
+  TimePoint const began = Clock::now();
+  TimePoint const deadline = began + reliability_.dial_timeout;
+  auto cluster = cluster_.cluster;
+  auto dialled = co_await cluster->dial(spec_.namespace_, choice.pod, options, deadline);
+  TimePoint const now = Clock::now();
+  if (machine_.pool().find(id) == nullptr) co_return;  // given up meanwhile
+  if (dialled.has_error()) {
+    machine_.dial_failed(id, dialled.error(), now);
+  } else {
+    Tunnel tunnel;
+    tunnel.connection = std::move(dialled->connection);
+    tunnel.transport = k8s::to_word(dialled->transport);
+    tunnel.pod = choice.pod;
+    tunnel.port = choice.port;
+    tunnel.since = now;
+    tunnel.dial_time = duration_cast<milliseconds>(now - began);
+    tunnels_.emplace(id, std::move(tunnel));
+    tunnel_tasks_.spawn(serve(id));
+    machine_.dialled(id, now);
+  }
+  carry_out();
+}
+
+awaitable<void> Worker::serve(TunnelId id) {
+  auto const connection = tunnels_.at(id).connection;
+  TimePoint const since = tunnels_.at(id).since;
+  error_code const ended = co_await connection->run();
+  bool const lived = connection->last_received() > since;
+  tunnels_.erase(id);
+  if (retired_) co_return;
+  machine_.tunnel_closed(id, io_error(ended, "tunnel"), lived, Clock::now());
+  carry_out();
+}
+
+awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod method,
+                              TimePoint deadline) {
+  auto const tunnel = tunnels_.at(ticket.generation);
+  auto const verdict = co_await healthcheck::probe_port(*tunnel.connection, tunnel.port,
+                                                        next_request_++, method, deadline);
+  shared_.checker.probe_result(id_, ticket, verdict);
+}
+
+awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
+  auto const connection = tunnels_.at(ticket.generation).connection;
+  TimePoint const asked = Clock::now();
+  connection->ping();
+  co_await sleep_until(deadline);
+  bool const lives = connection->last_received() > asked || connection->reading_paused();
+  shared_.checker.ping_result(id_, ticket, lives);
+}
+
+// What happened on a relay.
+
+void Worker::relay_left(ConnectionId connection, ConnectionEnd end) {
+  Relay const& relay = *relays_.at(connection);
+  bool const failed = end.error.has_value();
+  machine_.connection_ended(connection, relay.tunnel(), relay.arrived(), std::move(end),
+                            Clock::now());
+  if (failed) {
+    shared_.checker.doubt(id_);
+  } else {
+    erase_relay(connection);
+  }
+  carry_out();
+}
+
+void Worker::erase_relay(ConnectionId connection) {
+  relays_.erase(connection);
+  relay_ended_.set();
+}
+
+void Worker::bytes_sent(std::size_t) { last_traffic_ = Clock::now(); }
+
+void Worker::bytes_received(std::size_t) {
+  last_pod_byte_ = Clock::now();
+  last_traffic_ = last_pod_byte_;
+}
+
+// What the machine decided.
+
+void Worker::carry_out() {
+  if (carrying_out_) return;  // the outer call takes what was added
+  carrying_out_ = true;
+  for (Actions actions = machine_.take_actions(); !actions.empty();
+       actions = machine_.take_actions()) {
+    for (Action const& action : actions) {
+      std::visit([this](auto const& what) { act(what); }, action);
+    }
+  }
+  carrying_out_ = false;
+  wake_.set();
+}
+
+void Worker::act(Dial const& action) { tasks_.spawn(dial(action.tunnel, action.choice)); }
+
+void Worker::act(CloseTunnel const& action) {
+  if (auto const at = tunnels_.find(action.tunnel); at != tunnels_.end()) {
+    at->second.connection->close();
+  }
+}
+
+void Worker::act(PlaceConnection const& action) {
+  auto const& tunnel = tunnels_.at(action.tunnel);
+  relays_.at(action.connection)
+      ->place(action.tunnel, tunnel.connection, tunnel.port, next_request_++);
+}
+
+void Worker::act(ResetConnection const& action) {
+  auto const at = relays_.find(action.connection);
+  if (at == relays_.end()) return;
+  at->second->reset();
+  erase_relay(action.connection);
+  if (retired_) return;
+  events::ConnectionFailed failed;
+  failed.forward = ref();
+  failed.reason = action.reason;
+  failed.message = action.message;
+  failed.pod = machine_.current_pod();
+  shared_.bus.publish(std::move(failed));
+}
+
+void Worker::act(MarkConnected const& action) {
+  Tunnel const& tunnel = tunnels_.at(action.tunnel);
+  events::ForwardConnected connected;
+  connected.forward = ref();
+  connected.pod = tunnel.pod;
+  connected.transport = tunnel.transport;
+  connected.dial = tunnel.dial_time;
+  connected.refresh = action.refresh;
+  shared_.bus.publish(std::move(connected));
+  unrest_ = target_->unrest(machine_.current_uid());
+  shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
+}
+
+void Worker::act(MarkDisconnected const& action) {
+  events::ForwardDisconnected disconnected;
+  disconnected.forward = ref();
+  disconnected.reason = action.reason;
+  disconnected.message = action.message;
+  disconnected.pod = action.pod;
+  shared_.bus.publish(std::move(disconnected));
+  shared_.checker.mark_reconnecting(id_, action.reason, action.message);
+}
+
+void Worker::act(MarkReconnecting const& action) {
+  events::ForwardReconnecting reconnecting;
+  reconnecting.forward = ref();
+  reconnecting.reason = action.reason;
+  reconnecting.message = action.message;
+  reconnecting.attempt = action.attempt;
+  reconnecting.delay = duration_cast<milliseconds>(action.delay);
+  shared_.bus.publish(std::move(reconnecting));
+}
+
+void Worker::act(MarkFailed const& action) {
+  events::ForwardFailed failed;
+  failed.forward = ref();
+  failed.reason = action.reason;
+  failed.message = action.message;
+  shared_.bus.publish(std::move(failed));
+  shared_.checker.mark_failed(id_, action.reason, action.message);
+}
+
+void Worker::act(ResolveAgain const&) {
+  if (target_) target_->refresh();
+}
+
+// healthcheck::Subject
+
+void Worker::start_probe(healthcheck::Ticket ticket, config::ProbeMethod method,
+                         TimePoint deadline) {
+  if (tunnels_.contains(ticket.generation)) tasks_.spawn(probe(ticket, method, deadline));
+}
+
+void Worker::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
+  if (tunnels_.contains(ticket.generation)) tasks_.spawn(ping(ticket, deadline));
+}
+
+healthcheck::Evidence Worker::evidence() const {
+  healthcheck::Evidence evidence;
+  evidence.last_pod_byte = last_pod_byte_;
+  evidence.last_traffic = last_traffic_;
+  auto const primary = machine_.pool().primary();
+  if (!primary || !tunnels_.contains(*primary)) return evidence;
+  Tunnel const& tunnel = tunnels_.at(*primary);
+  evidence.last_life = tunnel.connection->last_received();
+  evidence.tunnel_since = tunnel.since;
+  TimePoint const now = Clock::now();
+  evidence.accepted_connection_open =
+      std::any_of(relays_.begin(), relays_.end(), [&](auto const& entry) {
+        return entry.second->tunnel() == *primary && entry.second->accepted_by_pod(now);
+      });
+  return evidence;
+}
+
+}  // namespace kportal::forward

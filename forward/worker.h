@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Worker: the driver of one forward: its listener, its tunnels, its relays, its place in the checker. It
+// carries out what WorkerMachine decides and feeds it what happened. It does not judge health and does
+// not read the configuration file. Owned by the manager.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/task_group.h"
+#include "base/wakeup.h"
+#include "config/config.h"
+#include "events/bus.h"
+#include "forward/relay.h"
+#include "forward/worker_machine.h"
+#include "healthcheck/checker.h"
+#include "k8s/cluster_pool.h"
+#include "k8s/target_watch.h"
+#include "net/listener.h"
+
+namespace kportal::forward {
+
+// What all workers share; outlives them.
+struct Shared {
+  asio::any_io_executor executor;
+  events::Bus& bus;
+  healthcheck::Checker& checker;
+  k8s::ClusterPool& clusters;
+
+  Shared(asio::any_io_executor e, events::Bus& b, healthcheck::Checker& c, k8s::ClusterPool& p)
+      : executor(std::move(e)), bus(b), checker(c), clusters(p) {}
+};
+
+class Worker final : private RelayOwner, private healthcheck::Subject {
+ public:
+  // A port that is taken, or a kubeconfig that cannot be used, is tried again this often.
+  static constexpr Duration kSetupRetry = std::chrono::seconds(10);
+
+  Worker(Shared& shared, config::ForwardSpec spec, config::Reliability reliability);
+  ~Worker() override;
+
+  // Begins. `listener` may come from a predecessor with the same addresses and port, or be null.
+  void start(std::unique_ptr<net::Listener> listener);
+  // Leaves the checker, says forward.stopped, dials and accepts no more, and gives the listener away.
+  // Placed connections go on. Before stop().
+  std::unique_ptr<net::Listener> retire();
+  // Lets open connections go on until they end or `deadline`, then ends everything. Before destruction.
+  awaitable<void> stop(TimePoint deadline);
+
+  // A new tunnel before the old one is left.
+  void refresh();
+  // What applies without a new tunnel.
+  void update(config::HealthCheck health, config::Reliability reliability,
+              std::vector<std::string> tags);
+
+  config::ForwardSpec const& spec() const { return spec_; }
+  std::string id() const { return spec_.id(); }
+
+ private:
+  struct Tunnel {
+    std::shared_ptr<net::SpdyConnection> connection;
+    std::string transport;
+    std::string pod;
+    std::uint16_t port = 0;
+    TimePoint since;
+    std::chrono::milliseconds dial_time;
+  };
+
+  // What it waits for.
+  awaitable<void> run();
+  void set_up(TimePoint now);
+  bool open_listener();
+  void report_failure(Error error);
+  awaitable<void> accept_all();
+  awaitable<void> dial(TunnelId id, k8s::Choice choice);
+  awaitable<void> serve(TunnelId id);
+  awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method,
+                        TimePoint deadline);
+  awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
+  void look_at_target(TimePoint now);
+
+  // RelayOwner
+  void relay_left(ConnectionId connection, ConnectionEnd end) override;
+  void bytes_sent(std::size_t n) override;
+  void bytes_received(std::size_t n) override;
+  void erase_relay(ConnectionId connection);
+
+  // What the machine decided.
+  void carry_out();
+  void act(Dial const& action);
+  void act(CloseTunnel const& action);
+  void act(PlaceConnection const& action);
+  void act(ResetConnection const& action);
+  void act(MarkConnected const& action);
+  void act(MarkDisconnected const& action);
+  void act(MarkReconnecting const& action);
+  void act(MarkFailed const& action);
+  void act(ResolveAgain const& action);
+
+  // healthcheck::Subject
+  void start_probe(healthcheck::Ticket ticket, config::ProbeMethod method,
+                   TimePoint deadline) override;
+  void start_ping(healthcheck::Ticket ticket, TimePoint deadline) override;
+  healthcheck::Evidence evidence() const override;
+
+  events::ForwardRef ref() const;
+
+  Shared& shared_;
+  config::ForwardSpec spec_;
+  config::Reliability reliability_;
+  std::string id_;
+  WorkerMachine machine_;
+  std::unique_ptr<net::Listener> listener_;
+  std::uint16_t bound_port_ = 0;
+  k8s::ClusterPool::Found cluster_;
+  std::unique_ptr<k8s::TargetWatch> target_;
+  bool accepting_ = false;
+  bool retired_ = false;
+  TimePoint next_setup_{};
+  bool target_news_ = false;
+  std::string warned_;          // the last warning of the choice, said once
+  std::uint64_t unrest_ = 0;
+  std::map<TunnelId, Tunnel> tunnels_;
+  std::map<ConnectionId, std::unique_ptr<Relay>> relays_;
+  ConnectionId next_connection_ = 1;
+  std::uint32_t next_request_ = 0;
+  TimePoint last_pod_byte_{};
+  TimePoint last_traffic_{};
+  bool carrying_out_ = false;
+  Wakeup wake_;
+  Wakeup relay_ended_;
+  TaskGroup tasks_;         // setting up, accepting, dialling, probing; ended by retire()
+  TaskGroup tunnel_tasks_;  // one a tunnel, ending with it
+  TaskGroup pumps_;         // the relays
+};
+
+}  // namespace kportal::forward

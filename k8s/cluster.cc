@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/cluster.h"
+
+#include <functional>
+#include <utility>
+
+#include "base/version.h"
+
+namespace kportal::k8s {
+namespace {
+
+net::TlsConfig tls_config(ServerTls const& tls) {
+  net::TlsConfig config;
+  config.ca_pem = tls.ca_pem;
+  config.cert_pem = tls.cert_pem;
+  config.key_pem = tls.key_pem;
+  config.server_name = tls.server_name;
+  config.insecure = tls.insecure;
+  return config;
+}
+
+RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
+  RestConfig config;
+  config.scheme = access.server.tls ? "https" : "http";
+  config.host = access.server.host;
+  config.port = access.server.port;
+  config.path_prefix = access.server.path_prefix;
+  config.tls.ca_pem = access.tls.ca_pem;
+  config.tls.cert_pem = access.tls.cert_pem;
+  config.tls.key_pem = access.tls.key_pem;
+  config.tls.server_name = access.tls.server_name;
+  config.tls.insecure = access.tls.insecure;
+  config.authorize = std::move(authorize);
+  config.user_agent = kUserAgent;
+  return config;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Cluster>> Cluster::create(asio::any_io_executor executor,
+                                                 net::Resolver& resolver, ClusterAccess access) {
+  std::optional<net::TlsContext> tls;
+  if (access.server.tls) {
+    auto made = net::TlsContext::for_client(tls_config(access.tls));
+    if (made.has_error()) return made.error();
+    tls.emplace(std::move(*made));
+  }
+  return std::unique_ptr<Cluster>(
+      new Cluster(std::move(executor), resolver, std::move(access), std::move(tls)));
+}
+
+Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ClusterAccess access,
+                 std::optional<net::TlsContext> tls)
+    : executor_(std::move(executor)),
+      access_(std::move(access)),
+      tls_(std::move(tls)),
+      credentials_(access_.auth, system_environment().read_file),
+      curl_(executor_),
+      rest_(curl_, resolver, rest_config(access_, std::bind_front(&Cluster::authorize, this))),
+      dialer_(resolver, access_.server, tls_ ? &*tls_ : nullptr, credentials_),
+      gate_(executor_, kMaxDials),
+      tasks_(executor_) {}
+
+Cluster::~Cluster() = default;
+
+awaitable<Result<RequestHeaders>> Cluster::authorize(bool refresh) {
+  TimePoint const now = Clock::now();
+  if (refresh && !credentials_.refresh(now)) {
+    co_return Error(Errc::unauthorized, "the server refuses the credentials, and there are no newer");
+  }
+  co_return credentials_.headers(now);
+}
+
+template <class Cache>
+Cache& Cluster::cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
+                      std::string const& name_space) {
+  auto& cache = caches[name_space];
+  if (!cache) {
+    cache = std::make_unique<Cache>(executor_, rest_, name_space, "", ReflectorOptions());
+    tasks_.spawn(cache->run());
+  }
+  return *cache;
+}
+
+PodCache& Cluster::pods(std::string const& name_space) { return cache(pods_, name_space); }
+
+ServiceCache& Cluster::services(std::string const& name_space) {
+  return cache(services_, name_space);
+}
+
+awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
+                                        DialOptions options, TimePoint deadline) {
+  DialGate::Pass const pass = co_await gate_.enter();
+  auto tunnel =
+      co_await dialer_.dial(std::move(name_space), std::move(pod), std::move(options), deadline);
+  co_return tunnel;
+}
+
+awaitable<void> Cluster::stop() {
+  tasks_.cancel();
+  co_await tasks_.join();
+}
+
+}  // namespace kportal::k8s

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Cluster: what all forwards to one API server as one user share: credentials, REST client, the caches
+// of pods and services, the TLS context and transport of tunnels, the gate that bounds dials. It decides
+// nothing about a forward. Owned by ClusterPool.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/task_group.h"
+#include "k8s/credentials.h"
+#include "k8s/curl_multi.h"
+#include "k8s/dial_gate.h"
+#include "k8s/dialer.h"
+#include "k8s/kubeconfig.h"
+#include "k8s/object_cache.h"
+#include "k8s/rest_client.h"
+#include "net/resolver.h"
+
+namespace kportal::k8s {
+
+class Cluster {
+ public:
+  static constexpr std::size_t kMaxDials = 20;
+  static constexpr Duration kRequestTimeout = std::chrono::seconds(30);
+
+  // Errc::tls or kubeconfig for certificates that cannot be used.
+  static Result<std::unique_ptr<Cluster>> create(asio::any_io_executor executor,
+                                                 net::Resolver& resolver, ClusterAccess access);
+  ~Cluster();
+
+  asio::any_io_executor executor() const { return executor_; }
+  ClusterAccess const& access() const { return access_; }
+  RestClient& rest() { return rest_; }
+
+  // Started on first use, kept until release_unused() finds them without a subscriber.
+  PodCache& pods(std::string const& name_space);
+  ServiceCache& services(std::string const& name_space);
+
+  // Opens a tunnel to the pod, waiting its turn at the gate.
+  awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
+                                 TimePoint deadline);
+
+  // Ends and joins everything. Before destruction.
+  awaitable<void> stop();
+
+ private:
+  Cluster(asio::any_io_executor executor, net::Resolver& resolver, ClusterAccess access,
+          std::optional<net::TlsContext> tls);
+
+  template <class Cache>
+  Cache& cache(std::map<std::string, std::unique_ptr<Cache>>& caches, std::string const& name_space);
+  awaitable<Result<RequestHeaders>> authorize(bool refresh);
+
+  asio::any_io_executor executor_;
+  ClusterAccess access_;
+  std::optional<net::TlsContext> tls_;
+  Credentials credentials_;
+  CurlMulti curl_;
+  RestClient rest_;
+  Dialer dialer_;
+  DialGate gate_;
+  std::map<std::string, std::unique_ptr<PodCache>> pods_;
+  std::map<std::string, std::unique_ptr<ServiceCache>> services_;
+  TaskGroup tasks_;
+};
+
+}  // namespace kportal::k8s

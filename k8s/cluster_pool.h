@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// ClusterPool: from the words of a forward (kubeconfig, context) to the Cluster it shares with the others
+// that mean the same server and user. Reads kubeconfig files; opens no connection itself. Owned by the
+// program, and outlives all forwards.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "k8s/cluster.h"
+
+namespace kportal::k8s {
+
+class ClusterPool {
+ public:
+  ClusterPool(asio::any_io_executor executor, net::Resolver& resolver, Environment environment);
+  ~ClusterPool();
+
+  struct Found {
+    std::shared_ptr<Cluster> cluster;
+    std::string context;     // the name that "" stood for
+    std::string namespace_;  // the context's own
+  };
+  // Reads the kubeconfig anew each time, so that an edit counts at the next try. What the kubeconfig
+  // warns of is logged once a text.
+  Result<Found> find(std::string const& kubeconfig, std::string const& context);
+
+  // Stops the clusters that nobody but the pool holds.
+  awaitable<void> release_unused();
+  // Stops all. Before destruction.
+  awaitable<void> stop();
+
+ private:
+  void warn_once(std::vector<std::string> const& warnings);
+
+  asio::any_io_executor executor_;
+  net::Resolver& resolver_;
+  Environment environment_;
+  std::vector<std::shared_ptr<Cluster>> clusters_;
+  std::vector<std::string> warned_;
+};
+
+}  // namespace kportal::k8s

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/dialer.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <utility>
+
+#include "base/version.h"
+#include "k8s/objects.h"
+#include "k8s/rest_client.h"
+#include "net/close_timer.h"
+#include "net/tls.h"
+#include "net/websocket.h"
+#include "net/websocket_transport.h"
+
+namespace kportal::k8s {
+namespace {
+
+// protocol.md 1.2 and 1.3.
+constexpr char const* kTunnelProtocol = "SPDY/3.1+portforward.k8s.io";
+constexpr char const* kStreamProtocol = "portforward.k8s.io";
+constexpr char const* kSpdy = "SPDY/3.1";
+constexpr char const* kStreamProtocolHeader = "X-Stream-Protocol-Version";
+
+// The head of the answer, and if it is no 101 its body.
+struct Answer {
+  net::ResponseHead head;
+  std::string body;
+  std::string early;  // what came behind a 101
+};
+
+awaitable<Result<Answer>> read_answer(net::Transport& transport) {
+  net::ResponseParser parser;
+  Chunk chunk(4 * 1024);
+  std::size_t used = 0;
+  std::size_t got = 0;
+  while (!parser.complete()) {
+    auto const [error, n] = co_await transport.read_some(chunk.room());
+    if (error) co_return io_error(error, "reading the answer to the upgrade");
+    auto const fed = parser.feed(chunk.room().first(n));
+    if (fed.has_error()) co_return fed.error();
+    used = *fed;
+    got = n;
+  }
+  Answer answer;
+  answer.head = std::move(parser.head());
+  Bytes const rest = Bytes(chunk.room().first(got)).subspan(used);
+  if (answer.head.status == 101) {
+    answer.early = as_text(rest);
+    co_return answer;
+  }
+  auto reader = net::BodyReader::of(answer.head, Dialer::kMaxRefusal);
+  if (reader.has_error()) co_return answer;  // the status says enough
+  bool broken = reader->feed(rest).has_error();
+  while (!broken && !reader->complete() && !reader->truncated()) {
+    auto const [error, n] = co_await transport.read_some(chunk.room());
+    broken = error || reader->feed(Bytes(chunk.room().first(n))).has_error();
+  }
+  answer.body = reader->take_body();
+  co_return answer;
+}
+
+}  // namespace
+
+std::string_view to_word(TransportKind kind) {
+  return kind == TransportKind::websocket ? "websocket" : "spdy";
+}
+
+bool should_fall_back(net::ResponseHead const& head, std::string_view body) {
+  switch (head.status) {
+    case 401:
+    case 429: return false;
+    case 404: return parse_status(body).has_error();  // with a Status it is the pod that is missing
+    default: return head.status < 500 || head.status == 501 || head.status == 502;
+  }
+}
+
+Error upgrade_error(net::ResponseHead const& head, std::string_view body) {
+  std::string_view const retry_after = head.headers.find("Retry-After").value_or("");
+  if (head.status >= 400) return status_error(head.status, retry_after, body);
+  return {Errc::upgrade_refused,
+          fmt::format("the server answered {} to the upgrade instead of 101", head.status)};
+}
+
+Dialer::Dialer(net::Resolver& resolver, Server server, net::TlsContext* tls,
+               Credentials& credentials)
+    : resolver_(resolver), server_(std::move(server)), tls_(tls), credentials_(credentials) {}
+
+awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, DialOptions options,
+                                       TimePoint deadline) {
+  std::string const target =
+      fmt::format("{}/api/v1/namespaces/{}/pods/{}/portforward", server_.path_prefix,
+                  percent_encode(name_space), percent_encode(pod));
+  TransportKind kind = worked_.value_or(TransportKind::websocket);
+  auto upgraded = co_await upgrade(kind, target, options.tcp, deadline);
+  bool const refused = upgraded.has_error() && upgraded.error().code == Errc::upgrade_refused;
+  if (refused && kind == TransportKind::websocket) {
+    kind = TransportKind::spdy;
+    upgraded = co_await upgrade(kind, target, options.tcp, deadline);
+  }
+  if (upgraded.has_error()) co_return upgraded.error();
+  worked_ = kind;
+  auto const executor = co_await asio::this_coro::executor;
+  net::SpdyOptions spdy;
+  spdy.ping_interval = options.ping_interval;
+  spdy.ping_timeout = options.ping_timeout;
+  co_return Tunnel(
+      std::make_unique<net::SpdyConnection>(executor, std::move(*upgraded), std::move(spdy)), kind);
+}
+
+// With fresh credentials once, if the first are refused.
+awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string target,
+                                                 net::TcpOptions options, TimePoint deadline) {
+  auto first = co_await try_upgrade(kind, target, options, deadline);
+  if (first.has_value() || first.error().code != Errc::unauthorized) co_return first;
+  if (!credentials_.refresh(Clock::now())) co_return first;
+  auto second = co_await try_upgrade(kind, target, options, deadline);
+  co_return second;
+}
+
+awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::string target,
+                                                     net::TcpOptions options, TimePoint deadline) {
+  std::string const key = net::websocket_key();
+  auto const request = request_head(kind, target, key);
+  if (request.has_error()) co_return request.error();
+  auto connected = co_await connect(options, deadline);
+  if (connected.has_error()) co_return connected.error();
+  std::unique_ptr<net::Transport> transport = std::move(*connected);
+
+  auto const executor = co_await asio::this_coro::executor;
+  net::CloseTimer const timer(executor, *transport, deadline);
+  Chunk head = Chunk::copy_of(as_bytes(*request));
+  error_code const written = co_await transport->write(std::move(head));
+  if (written) co_return io_error(written, "sending the upgrade request");
+  auto answer = co_await read_answer(*transport);
+  if (timer.expired()) co_return Error(Errc::timeout, "the server did not answer the upgrade");
+  if (answer.has_error()) co_return answer.error();
+
+  if (kind == TransportKind::websocket) {
+    auto const checked = net::check_websocket_response(answer->head, key, kTunnelProtocol);
+    if (checked.has_error()) {
+      if (answer->head.status == 101) co_return checked.error();
+      if (should_fall_back(answer->head, answer->body)) {
+        co_return Error(Errc::upgrade_refused, upgrade_error(answer->head, answer->body).text);
+      }
+      co_return upgrade_error(answer->head, answer->body);
+    }
+    co_return std::make_unique<net::WebSocketTransport>(
+        std::move(transport), net::WebSocketRole::client, as_bytes(answer->early));
+  }
+  if (!net::is_upgraded(answer->head, kSpdy)) co_return upgrade_error(answer->head, answer->body);
+  auto const chosen = answer->head.headers.find(kStreamProtocolHeader);
+  if (chosen != std::string_view(kStreamProtocol) || !answer->early.empty()) {
+    co_return Error(Errc::protocol, "the server's answer to the SPDY upgrade makes no sense");
+  }
+  co_return std::move(transport);
+}
+
+awaitable<Dialer::UpgradeResult> Dialer::connect(net::TcpOptions options, TimePoint deadline) {
+  auto socket = co_await net::connect(resolver_, server_.host, server_.port, options, deadline);
+  if (socket.has_error()) co_return socket.error();
+  std::unique_ptr<net::Transport> transport =
+      std::make_unique<net::TcpTransport>(std::move(*socket));
+  if (tls_ == nullptr) co_return std::move(transport);
+  auto secured = co_await net::tls_connect(std::move(transport), *tls_, server_.host, deadline);
+  if (secured.has_error()) co_return secured.error();
+  co_return std::unique_ptr<net::Transport>(std::move(*secured));
+}
+
+Result<std::string> Dialer::request_head(TransportKind kind, std::string const& target,
+                                         std::string const& key) {
+  auto const credentials = credentials_.headers(Clock::now());
+  if (credentials.has_error()) return credentials.error();
+  std::string const host = net::host_port(server_.host, server_.port);
+  net::RequestHead head;
+  if (kind == TransportKind::websocket) {
+    head = net::websocket_request(target, host, key, kTunnelProtocol);
+  } else {
+    head = net::upgrade_request("POST", target, host, kSpdy);
+    head.headers.add(kStreamProtocolHeader, kStreamProtocol);
+    head.headers.add("Content-Length", "0");
+  }
+  head.headers.add("User-Agent", kUserAgent);
+  for (auto const& [name, value] : *credentials) head.headers.add(name, value);
+  return net::encode(head);
+}
+
+}  // namespace kportal::k8s

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Dialer: from a pod's name to an open tunnel: TCP, TLS, the HTTP upgrade (SPDY inside a WebSocket first,
+// bare SPDY where the server cannot), and remembers which worked (client-go: FallbackDialer). It does not
+// choose pods and does not retry. Owned by the cluster.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "k8s/credentials.h"
+#include "k8s/kubeconfig.h"
+#include "net/http_upgrade.h"
+#include "net/resolver.h"
+#include "net/spdy_connection.h"
+#include "net/tcp.h"
+#include "net/tls_context.h"
+
+namespace kportal::k8s {
+
+enum class TransportKind { websocket, spdy };
+std::string_view to_word(TransportKind kind);
+
+struct DialOptions {
+  net::TcpOptions tcp;
+  Duration ping_interval{};
+  Duration ping_timeout{};
+  DialOptions() = default;
+};
+
+struct Tunnel {
+  std::unique_ptr<net::SpdyConnection> connection;
+  TransportKind transport{};
+  Tunnel(std::unique_ptr<net::SpdyConnection> c, TransportKind t)
+      : connection(std::move(c)), transport(t) {}
+};
+
+class Dialer {
+ public:
+  // The body of a refusal that is read for its message.
+  static constexpr std::size_t kMaxRefusal = 64 * 1024;
+
+  // `tls` is null for a server without TLS. All must outlive it.
+  Dialer(net::Resolver& resolver, Server server, net::TlsContext* tls, Credentials& credentials);
+
+  // Errors say which hop failed and how: network, tls, timeout, unauthorized, forbidden, not_found (no
+  // such pod), server, protocol, upgrade_refused.
+  awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
+                                 TimePoint deadline);
+
+ private:
+  using UpgradeResult = Result<std::unique_ptr<net::Transport>>;
+
+  awaitable<UpgradeResult> connect(net::TcpOptions options, TimePoint deadline);
+  awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
+                                   TimePoint deadline);
+  awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
+                                       net::TcpOptions options, TimePoint deadline);
+  Result<std::string> request_head(TransportKind kind, std::string const& target,
+                                   std::string const& key);
+
+  net::Resolver& resolver_;
+  Server server_;
+  net::TlsContext* tls_;
+  Credentials& credentials_;
+  std::optional<TransportKind> worked_;
+};
+
+// Whether another transport may succeed where a WebSocket upgrade got this answer. Not for what every
+// transport would be told (401, no such pod, 429, 5xx).
+bool should_fall_back(net::ResponseHead const& head, std::string_view body);
+
+// Why the answer to an upgrade is no tunnel, with what the server says.
+Error upgrade_error(net::ResponseHead const& head, std::string_view body);
+
+}  // namespace kportal::k8s

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/target_watch.h"
+
+#include <fmt/format.h>
+
+#include "k8s/cluster.h"
+#include "k8s/objects.h"
+#include "k8s/rest_client.h"
+
+namespace kportal::k8s {
+namespace {
+
+using config::TargetKind;
+
+bool is_workload(TargetKind kind) { return kind != TargetKind::pod && kind != TargetKind::service; }
+
+}  // namespace
+
+TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void()> changed,
+                         TaskGroup& tasks)
+    : cluster_(cluster),
+      query_(std::move(query)),
+      changed_(std::move(changed)),
+      pods_(cluster.pods(query_.namespace_)),
+      ask_again_(cluster.executor()) {
+  auto const tell = [this](std::string_view) { changed_(); };
+  pods_changed_ = pods_.subscribe(tell);
+  if (query_.target.kind == TargetKind::service) {
+    services_ = &cluster.services(query_.namespace_);
+    services_changed_ = services_->subscribe(tell);
+  }
+  if (is_workload(query_.target.kind)) tasks.spawn(follow_workload());
+}
+
+TargetWatch::~TargetWatch() = default;
+
+std::optional<Result<Choice>> TargetWatch::choose(std::string const& current_uid) {
+  if (!pods_.synced()) {
+    if (!pods_.error()) return std::nullopt;
+    if (pods_.error()->code == Errc::forbidden) return choose_unseen(query_);
+    return Result<Choice>(*pods_.error());
+  }
+  TargetView view{pods_.objects()};
+  if (services_ != nullptr) {
+    if (!services_->synced()) {
+      if (!services_->error()) return std::nullopt;
+      return Result<Choice>(*services_->error());
+    }
+    view.service = services_->find(query_.target.name);
+  }
+  if (is_workload(query_.target.kind)) {
+    if (!workload_) return std::nullopt;
+    if (workload_->has_error() && workload_->error().code != Errc::not_found) {
+      return Result<Choice>(workload_->error());
+    }
+    view.workload = workload_->has_value() ? &**workload_ : nullptr;
+  }
+  memory_.current_uid = current_uid;
+  auto choices = choose_pods(query_, view, memory_);
+  if (choices.has_error()) return Result<Choice>(choices.error());
+  return Result<Choice>(choices->front());
+}
+
+Pod const* TargetWatch::find_uid(std::string const& uid) const {
+  for (auto const& [name, pod] : pods_.objects()) {
+    if (pod.uid == uid) return &pod;
+  }
+  return nullptr;
+}
+
+bool TargetWatch::gone(std::string const& uid) const {
+  if (uid.empty() || !pods_.synced()) return false;
+  Pod const* const pod = find_uid(uid);
+  return pod == nullptr || pod->deleting || pod->phase != PodPhase::running;
+}
+
+std::uint64_t TargetWatch::unrest(std::string const& uid) const {
+  Pod const* const pod = find_uid(uid);
+  return pod == nullptr ? 0 : pod->restarts * 2 + (pod->ready ? 0 : 1);
+}
+
+void TargetWatch::refresh() {
+  pods_.refresh();
+  if (services_ != nullptr) services_->refresh();
+  ask_again_.set();
+}
+
+std::string TargetWatch::workload_path() const {
+  std::string_view group = "/apis/apps/v1";
+  std::string_view plural;
+  switch (query_.target.kind) {
+    case TargetKind::deployment: plural = "deployments"; break;
+    case TargetKind::statefulset: plural = "statefulsets"; break;
+    case TargetKind::daemonset: plural = "daemonsets"; break;
+    case TargetKind::replicaset: plural = "replicasets"; break;
+    case TargetKind::job:
+      group = "/apis/batch/v1";
+      plural = "jobs";
+      break;
+    case TargetKind::replication_controller:
+      group = "/api/v1";
+      plural = "replicationcontrollers";
+      break;
+    case TargetKind::pod:
+    case TargetKind::service: break;
+  }
+  return fmt::format("{}/namespaces/{}/{}/{}", group, percent_encode(query_.namespace_), plural,
+                     percent_encode(query_.target.name));
+}
+
+// A workload's selector cannot change, so it is asked for once and again only when in doubt.
+awaitable<void> TargetWatch::follow_workload() {
+  for (;;) {
+    TimePoint const deadline = Clock::now() + Cluster::kRequestTimeout;
+    auto const answer = co_await cluster_.rest().get(workload_path(), deadline);
+    workload_.reset();
+    if (answer.has_error()) {
+      workload_.emplace(answer.error().within(cluster_.rest().server()));
+    } else {
+      workload_.emplace(parse_workload(*answer));
+    }
+    changed_();
+    TimePoint const again = workload_->has_error() ? Clock::now() + kWorkloadRetry : kNever;
+    bool const asked = co_await ask_again_.wait_until(again);
+    static_cast<void>(asked);
+  }
+}
+
+}  // namespace kportal::k8s

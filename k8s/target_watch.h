@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// TargetWatch: one forward's view of its target: it feeds the pure choice (k8s/target) from the
+// cluster's shared caches, asks for the workload where there is one, and tells when the answer may have
+// changed. It dials nothing. Owned by the worker.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/task_group.h"
+#include "base/wakeup.h"
+#include "k8s/object_cache.h"
+#include "k8s/target.h"
+
+namespace kportal::k8s {
+
+class Cluster;
+
+class TargetWatch {
+ public:
+  // A workload that could not be read, or is not there, is asked for again this often.
+  static constexpr Duration kWorkloadRetry = std::chrono::seconds(10);
+
+  // `changed` is called on the loop whenever choose() may give something new; it must only take note.
+  // `cluster` and `tasks` outlive it; the tasks are joined before it is destroyed.
+  TargetWatch(Cluster& cluster, TargetQuery query, std::function<void()> changed, TaskGroup& tasks);
+  ~TargetWatch();
+
+  // The best choice now, staying with the pod `current_uid` as the rules say; nothing while the
+  // cluster has not answered yet.
+  std::optional<Result<Choice>> choose(std::string const& current_uid);
+  // Whether the pod of this uid is known to be gone or going.
+  bool gone(std::string const& uid) const;
+  // The pod's own sign of trouble: it grows with each container restart and change of readiness.
+  std::uint64_t unrest(std::string const& uid) const;
+  // Asks the cluster again.
+  void refresh();
+
+ private:
+  awaitable<void> follow_workload();
+  std::string workload_path() const;
+  Pod const* find_uid(std::string const& uid) const;
+
+  Cluster& cluster_;
+  TargetQuery query_;
+  std::function<void()> changed_;
+  TargetMemory memory_;
+  PodCache& pods_;
+  ServiceCache* services_ = nullptr;           // for a service only
+  std::optional<Result<Workload>> workload_;   // for a workload only
+  Wakeup ask_again_;
+  Subscription pods_changed_;
+  Subscription services_changed_;
+};
+
+}  // namespace kportal::k8s

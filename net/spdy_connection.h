@@ -81,8 +81,10 @@ class Stream {
 
  private:
   friend class SpdyConnection;
-  Stream(SpdyConnection& connection, StreamId id, Headers headers);
+  enum class By : bool { us, peer };
+  Stream(SpdyConnection& connection, StreamId id, By opener, Headers headers);
 
+  awaitable<error_code> wait_until_taken();
   void take_data(Bytes bytes);
   void append(Bytes bytes);
   std::size_t take_buffered(MutableBytes into);
@@ -93,6 +95,7 @@ class Stream {
 
   SpdyConnection& connection_;
   StreamId const id_;
+  By const opener_;
   Headers const headers_;
   DataSink* sink_ = nullptr;
   std::list<Chunk> buffer_;   // what came and neither the sink nor a read took
@@ -101,9 +104,8 @@ class Stream {
   bool full_ = false;  // counted in the connection's full_streams_
   bool replied_ = false;
   bool reply_held_ = false;
-  bool finished_ = false;
   error_code read_end_;   // what a read fails with once the buffer is empty
-  error_code write_end_;  // what a write fails with, other than for finish()
+  error_code write_end_;  // what a write fails with, finish() apart
   TimePoint last_data_{};
   Wakeup readable_;
   Wakeup writable_;
@@ -115,9 +117,10 @@ struct SpdyOptions {
   Duration ping_interval{};
   // No byte at all for this long after a PING ends the connection with Errc::ping_timeout.
   Duration ping_timeout{};
-  // Asked when an answer is overdue while none can come, because reading is paused or a write is
-  // blocked: has the peer's TCP acknowledged anything within the last ping_timeout? False ends the
-  // connection as if answers were possible. Without the function such a connection is only stalled.
+  // Asked when an answer to a PING is overdue while none can come, because reading is paused or a
+  // write is blocked: has the peer's TCP acknowledged anything within the last ping_timeout? False
+  // ends the connection as if answers were possible. Without the function such a connection is only
+  // stalled.
   std::function<bool()> acknowledged;
 };
 
@@ -141,11 +144,10 @@ class SpdyConnection : private SpdyEvents {
   // throws. So a group that runs it may be cancelled and joined, and the connection be destroyed
   // then.
   awaitable<error_code> run();
-  // Ends it: pending and later operations fail. Sends RST for open streams and GOAWAY, unless a
-  // write is blocked; run() waits for them for kFarewellTime at most.
+  // Ends it: pending and later operations fail. RST for open streams and GOAWAY are sent as far as
+  // the transport takes them without waiting.
   void close();
-  static constexpr Duration kFarewellTime = std::chrono::milliseconds(100);
-  bool ended() const { return closing_ || ended_; }
+  bool ended() const { return ended_; }
 
   // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave
   // in one write. Fails after the connection ended, or when its ids are used up.
@@ -174,15 +176,15 @@ class SpdyConnection : private SpdyEvents {
   awaitable<void> read_loop();
   awaitable<void> write_loop();
   MutableBytes read_buffer();
-  void received(std::size_t size);
+  void receive(Bytes bytes);
+  void tell_taken();
   void keep_alive(TimePoint now);
-  bool answers_possible() const;
   void end_excuse();
   void end(error_code error);
   void fail_streams(error_code error);
 
-  void forget(Stream& stream);
-  void stream_full(bool full);
+  void reset(StreamId id);
+  void count_full(bool full);
 
   void stream_opened(StreamId id, Headers headers, Fin fin) override;
   void stream_replied(StreamId id, Headers headers) override;
@@ -199,13 +201,10 @@ class SpdyConnection : private SpdyEvents {
   std::size_t full_streams_ = 0;
 
   bool running_ = false;
-  bool closing_ = false;  // close() was called
   bool ended_ = false;
   error_code end_;  // why
-  TimePoint farewell_until_ = kNever;
   TimePoint writing_since_ = kNever;
-  TimePoint receiving_at_{};  // now, while session_.receive() tells its events
-  bool excused_ = false;      // a late answer was given more time
+  bool excused_ = false;  // a late answer was given more time
 
   std::array<std::byte, kSmallRead> small_{};
   std::unique_ptr<std::byte[]> large_;

@@ -97,6 +97,7 @@ class SpdySession {
   // time.
   error_code tick(TimePoint now, Answers answers);
   TimePoint deadline() const;
+  bool awaits_answer() const { return pinged_.has_value(); }
   // Answers are possible again: one that is due gets the whole timeout from now on.
   void postpone(TimePoint now);
 
@@ -118,20 +119,18 @@ class SpdySession {
   void forget(Streams::iterator at);
   void erase_if_over(StreamId stream);
 
-  error_code take_frame(Frame const& frame, TimePoint now, SpdyEvents& events);
+  error_code take_frame(Frame const& frame, SpdyEvents& events);
   error_code take_syn_stream(Frame const& frame, SpdyEvents& events);
   error_code take_syn_reply(Frame const& frame, SpdyEvents& events);
   error_code take_headers(Frame const& frame, SpdyEvents& events);
   error_code take_data(Frame const& frame, SpdyEvents& events);
   void take_fin(StreamId stream, SpdyEvents& events);
-  error_code answer_ping(std::uint32_t id);
 
   void queue_control(Bytes bytes);
   error_code queue_answer(Bytes bytes);
   void queue_header_frame(StreamId stream, FrameType type, Headers const& headers, Fin fin);
-  Chunk take_large();
-  Chunk take_small(std::size_t control, std::size_t streams, std::size_t size);
-  Chunk take_turn(Fin& fin, StreamId& stream);
+  void take_control(std::size_t size, Chunk& into);
+  Chunk take_turn();
 
   SpdyKeepalive const keepalive_;
   StreamId next_id_;       // of the next stream this side opens
@@ -153,6 +152,7 @@ class SpdySession {
   std::vector<StreamId> taken_;
 
   TimePoint last_received_;
+  TimePoint quiet_since_;            // the last byte received or PING sent
   std::optional<TimePoint> pinged_;  // since when an answer is due
 };
 

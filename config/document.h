@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "config/expand.h"
+#include "config/file.h"
 #include "config/problem.h"
 
 namespace kportal::config {
 
-inline constexpr std::size_t kMaxFileBytes = 1 << 20;
 inline constexpr std::size_t kMaxDepth = 64;
 inline constexpr std::size_t kMaxNodes = 100'000;          // after aliases are followed
 inline constexpr std::size_t kMaxExpandedBytes = 4 << 20;  // of all values with a ${}, together

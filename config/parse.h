@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "config/expand.h"
+#include "config/file.h"
 #include "config/problem.h"
 
 namespace kportal::config {

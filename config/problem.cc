@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/printable.h"
+
 namespace kportal::config {
 namespace {
 
@@ -15,13 +17,6 @@ bool is_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
 }
 
-// C0, DEL, and the C1 block, which some terminals obey too.
-bool is_control(std::string_view text, std::size_t at) {
-  auto const c = static_cast<unsigned char>(text[at]);
-  if (c < 0x20 || c == 0x7F) return true;
-  return c == 0xC2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xA0;
-}
-
 }  // namespace
 
 std::string to_text(Problem const& problem) {
@@ -29,23 +24,13 @@ std::string to_text(Problem const& problem) {
   return fmt::format("{}:{}:{}: {}", problem.file, problem.line, problem.column, problem.message);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::size_t end = text.size();
   if (end > kMaxQuoted) {
     end = kMaxQuoted;
     while (end > 0 && is_continuation(text[end])) --end;
   }
-  std::string out = "\"";
-  for (std::size_t at = 0; at < end; ++at) {
-    if (!is_control(text, at)) {
-      out += text[at];
-      continue;
-    }
-    out += '?';
-    if (static_cast<unsigned char>(text[at]) == 0xC2) ++at;
-  }
-  out += end < text.size() ? "...\"" : "\"";
-  return out;
+  return fmt::format("\"{}{}\"", printable(text.substr(0, end)), end < text.size() ? "..." : "");
 }
 
 void Report::add(std::size_t file, Place place, std::string message) {

@@ -30,8 +30,8 @@ struct Problem {
 // "file:line:column: message", or "file: message" for the file as a whole.
 std::string to_text(Problem const& problem);
 
-// `text` in double quotes, fit for a terminal: control characters masked, the end cut off if long.
-std::string quoted(std::string_view text);
+// `text` in double quotes, made printable, its end cut off if it is long.
+std::string in_quotes(std::string_view text);
 
 // Files are named by their index in the list that take() gets.
 class Report {

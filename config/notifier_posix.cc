@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "config/notifier.h"
+
+namespace kportal::config {
+
+class Notifier::Impl {
+ public:
+  explicit Impl(asio::any_io_executor executor) : timer(std::move(executor)) {}
+  asio::steady_timer timer;
+};
+
+Notifier::Notifier(asio::any_io_executor executor)
+    : impl_(std::make_unique<Impl>(std::move(executor))) {}
+Notifier::~Notifier() = default;
+
+void Notifier::watch(std::vector<Lookup> const&) {}
+
+asio::awaitable<bool> Notifier::wait_until(TimePoint deadline) {
+  impl_->timer.expires_at(deadline);
+  auto const [ignored] = co_await impl_->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  static_cast<void>(ignored);
+  co_return false;
+}
+
+}  // namespace kportal::config

@@ -27,6 +27,8 @@ enum class Opcode : std::uint8_t {
 };
 
 inline constexpr std::size_t kMaxControlPayload = 125;
+// Stands for a close frame that gives no code; never sent.
+inline constexpr std::uint16_t kNoCloseCode = 1005;
 // Two bytes, a 64-bit length, a mask.
 inline constexpr std::size_t kMaxWebSocketHeader = 14;
 static_assert(kMaxWebSocketHeader <= Chunk::kHeadroom);

@@ -35,8 +35,8 @@ class WebSocketTransport final : public Transport {
  private:
   awaitable<IoResult> read_below(MutableBytes into);
   awaitable<error_code> flush();
-  IoResult unwrap(MutableBytes bytes);
-  error_code on_event(WebSocketEvent const& event);
+  std::size_t unwrap(MutableBytes bytes);
+  void on_control(WebSocketEvent const& event);
   void answer(Opcode opcode, Bytes payload);
   void say_close(std::uint16_t code);
   bool flush_now() noexcept;
@@ -46,7 +46,7 @@ class WebSocketTransport final : public Transport {
   WebSocketRole role_;
   WebSocketDecoder decoder_;
   MaskSource masks_;
-  std::unique_ptr<Chunk> early_;  // not decoded yet
+  Chunk early_;  // not decoded yet, from early_at_ on
   std::size_t early_at_ = 0;
   Chunk unsent_;  // a control frame, or the rest of a frame that write_now began
   std::size_t unsent_at_ = 0;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "net/tls_verification.h"
+
+#include <arpa/inet.h>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+#include <openssl/asn1.h>
+#include <openssl/x509v3.h>
+
+#include "base/printable.h"
+
+namespace kportal::net {
+namespace {
+
+// Names listed in a message; a certificate may have hundreds.
+constexpr std::size_t kMaxNamesTold = 8;
+
+std::string text_of(ASN1_STRING const* value) {
+  unsigned char* utf8 = nullptr;
+  int const size = ::ASN1_STRING_to_UTF8(&utf8, value);
+  if (size < 0) return {};
+  std::string text(reinterpret_cast<char*>(utf8), static_cast<std::size_t>(size));
+  ::OPENSSL_free(utf8);
+  return text;
+}
+
+std::vector<std::string> entries_of(X509_NAME const* name, int kind) {
+  std::vector<std::string> values;
+  for (int at = ::X509_NAME_get_index_by_NID(name, kind, -1); at >= 0;
+       at = ::X509_NAME_get_index_by_NID(name, kind, at)) {
+    values.push_back(text_of(::X509_NAME_ENTRY_get_data(::X509_NAME_get_entry(name, at))));
+  }
+  return values;
+}
+
+std::string short_name(X509_NAME const* name) {
+  for (int const kind : {NID_commonName, NID_organizationName}) {
+    auto const values = entries_of(name, kind);
+    if (!values.empty()) return fmt::format("'{}'", printable(values.front()));
+  }
+  return "(no name)";
+}
+
+std::string time_text(ASN1_TIME const* time) {
+  std::tm parts{};
+  if (::ASN1_TIME_to_tm(time, &parts) != 1) return "an unreadable time";
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::string address_text(ASN1_OCTET_STRING const* address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  int const size = ::ASN1_STRING_length(address);
+  if (size != 4 && size != 16) return "a malformed address";
+  ::inet_ntop(size == 4 ? AF_INET : AF_INET6, ::ASN1_STRING_get0_data(address), text, sizeof(text));
+  return text;
+}
+
+struct FreeNames {
+  void operator()(GENERAL_NAMES* names) const noexcept { ::GENERAL_NAMES_free(names); }
+};
+
+std::vector<std::string> alternative_names(X509* certificate) {
+  std::vector<std::string> texts;
+  std::unique_ptr<GENERAL_NAMES, FreeNames> const names(static_cast<GENERAL_NAMES*>(
+      ::X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    GENERAL_NAME const* const name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type == GEN_DNS) texts.push_back(printable(text_of(name->d.dNSName)));
+    if (name->type == GEN_IPADD) texts.push_back(address_text(name->d.iPAddress));
+  }
+  return texts;
+}
+
+std::string names_told(X509* certificate) {
+  auto const names = alternative_names(certificate);
+  if (names.empty()) return "no name at all";
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxNamesTold); ++i) {
+    text += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMaxNamesTold) {
+    text += fmt::format(" and {} more", names.size() - kMaxNamesTold);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe_failure(X509_STORE_CTX* verification, std::string_view host) {
+  int const error = ::X509_STORE_CTX_get_error(verification);
+  X509* const certificate = ::X509_STORE_CTX_get_current_cert(verification);
+  if (certificate == nullptr) return ::X509_verify_cert_error_string(error);
+  auto const subject = short_name(::X509_get_subject_name(certificate));
+  auto const issuer = short_name(::X509_get_issuer_name(certificate));
+  switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return fmt::format("the certificate of {} expired on {}", subject,
+                         time_text(::X509_get0_notAfter(certificate)));
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return fmt::format("the certificate of {} is valid only from {} on; is the clock right?",
+                         subject, time_text(::X509_get0_notBefore(certificate)));
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return fmt::format("the certificate is for {}, not for {}", names_told(certificate),
+                         printable(host));
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      return fmt::format("the certificate of {} is signed by an unknown authority, {}", subject,
+                         issuer);
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return fmt::format(
+          "the certificate of {} is signed by another authority that also is named {}", subject,
+          issuer);
+    default:
+      return fmt::format("the certificate of {}: {}", subject,
+                         ::X509_verify_cert_error_string(error));
+  }
+}
+
+TlsPeer peer_of(X509* certificate) {
+  X509_NAME const* const subject = ::X509_get_subject_name(certificate);
+  TlsPeer peer;
+  auto names = entries_of(subject, NID_commonName);
+  if (!names.empty()) peer.common_name = std::move(names.front());
+  peer.organizations = entries_of(subject, NID_organizationName);
+  return peer;
+}
+
+}  // namespace kportal::net

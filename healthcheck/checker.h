@@ -30,7 +30,8 @@ class Subject {
  public:
   virtual ~Subject() = default;
   // Tries the pod's port through the tunnel of the ticket's generation (healthcheck/probe.h),
-  // through another one to the same pod if that one is stalled. `method` is never none.
+  // through another one to the same pod if that one is stalled. `method` is never none. At most one
+  // probe is under way, but for one of an older generation, which nobody waits for any more.
   virtual void start_probe(Ticket ticket, config::ProbeMethod method, TimePoint deadline) = 0;
   virtual void start_ping(Ticket ticket, TimePoint deadline) = 0;
   // Asked for while there is a tunnel, at each check: cheap, changes nothing.

@@ -98,9 +98,7 @@ void HealthTracker::mark_connected(Generation generation, std::string pod, Evide
   newest_byte_ = now;
   last_life_ = now;
   bytes_came_ = false;
-  bool const was_active_long =
-      status_ == Status::active && now - active_since_ >= settings_.startup_grace;
-  if (!grace_since_ || was_active_long) grace_since_ = now;
+  if (!grace_since_ || outlived_grace(now)) grace_since_ = now;
   last_probe_end_ = {};
   probe_not_before_ = {};
   doubt_ = now;
@@ -161,7 +159,6 @@ void HealthTracker::update_settings(config::HealthCheck settings, TimePoint now)
   settings_ = settings;
   if (!connected_) return;
   next_verdict_ = std::min(next_verdict_, now + settings_.interval);
-  if (!probes()) probe_.reset();
   if (other_method && probes()) doubt_ = now;
 }
 
@@ -223,16 +220,16 @@ void HealthTracker::ping_timed_out(TimePoint now, Actions& out) {
   suspect_ = true;
   port_bad_ = false;
   next_retry_ = kNever;
-  probe_.reset();
   settle(now, out);
 }
 
 void HealthTracker::probe_failed(Waiting const& probe, Reason reason, std::string message,
                                  TimePoint now, Actions& out) {
+  // The tunnel is in question, not the port; or probes are not wanted any more.
+  if (suspect_ || !probes()) return;
   // A user's connection heard from the pod meanwhile: that is the newer evidence.
   if (evidence_.last_pod_byte > probe.started) return;
   if (port_bad_ || probe.confirming) {
-    if (doubt_ && probe.started >= *doubt_) doubt_.reset();
     bad(reason, std::move(message), now, out);
   } else if (evidence_.accepted_connection_open) {
     doubt_ = now;
@@ -327,6 +324,7 @@ void HealthTracker::start_probe(bool confirming, TimePoint now, Actions& out) {
   Ticket const ticket(generation_, ++last_ticket_);
   TimePoint const until = now + settings_.timeout;
   probe_ = Waiting{ticket, now, until + kAnswerSlack, confirming};
+  doubt_.reset();  // a later one is about what this probe may not see
   out.emplace_back(StartProbe{ticket, settings_.method, until});
 }
 
@@ -407,8 +405,8 @@ void HealthTracker::drop_tunnel() {
 
 void HealthTracker::settle(TimePoint now, Actions& out) {
   if (!waits_for_tunnel()) {
-    bool const outlived_grace = port_bad_ && status_ == Status::starting && !in_grace(now);
-    if (outlived_grace) change(Status::error, reason_, message_, now, out);
+    bool const still_bad = port_bad_ && status_ == Status::starting && !in_grace(now);
+    if (still_bad) change(Status::error, reason_, message_, now, out);
     return;
   }
   if (now < trying_limit()) return;
@@ -454,10 +452,8 @@ void HealthTracker::change(Status status, Reason reason, std::string message, Ti
   reason_ = reason;
   message_ = std::move(message);
   if (status == status_) return;
-  if (status_ == Status::active) {
-    left_active_ = now;
-    if (now - active_since_ >= settings_.startup_grace) grace_since_.reset();
-  }
+  if (outlived_grace(now)) grace_since_.reset();
+  if (status_ == Status::active) left_active_ = now;
   if (status == Status::active) {
     active_since_ = now;
     was_active_ = true;
@@ -482,6 +478,12 @@ TimePoint HealthTracker::trying_limit() const {
 
 TimePoint HealthTracker::grace_end() const {
   return grace_since_ ? *grace_since_ + settings_.startup_grace : TimePoint{};
+}
+
+// Active for at least a grace's length since it began: the next connection has one of its own.
+bool HealthTracker::outlived_grace(TimePoint now) const {
+  if (status_ != Status::active || !grace_since_) return false;
+  return now - std::max(active_since_, *grace_since_) >= settings_.startup_grace;
 }
 
 bool HealthTracker::in_grace(TimePoint now) const {

@@ -175,6 +175,7 @@ class HealthTracker {
   std::optional<std::string> staleness(TimePoint now) const;
   void become_stale(TimePoint now, Actions& out);
   bool in_grace(TimePoint now) const;
+  bool outlived_grace(TimePoint now) const;
   bool waits_for_tunnel() const { return !connected_ || suspect_; }
   TimePoint trying_limit() const;
   TimePoint grace_end() const;

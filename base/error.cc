@@ -38,6 +38,7 @@ class ErrcCategory final : public boost::system::error_category {
       case Errc::pod_refused: return "connection refused in the pod";
       case Errc::pod_reset: return "connection reset in the pod";
       case Errc::stream_failed: return "stream reset";
+      case Errc::half_close_cut: return "the answer was cut after a half-close";
     }
     return "unknown";
   }
@@ -66,8 +67,10 @@ void throw_exception_from_error(Error const& error, boost::source_location const
 
 Error io_error(error_code code, std::string_view what) {
   Errc kind = Errc::network;
-  if (code.category() == errc_category()) {
-    kind = static_cast<Errc>(code.value());
+  // Categories of higher floors (TLS, WebSocket) map theirs onto ours this way.
+  auto const condition = code.default_error_condition();
+  if (condition.category() == errc_category()) {
+    kind = static_cast<Errc>(condition.value());
   } else if (code == boost::system::errc::address_in_use) {
     kind = Errc::port_in_use;
   } else if (code == boost::system::errc::timed_out) {

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+#include "forward/worker_machine.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace kportal::forward {
+namespace {
+
+using namespace std::chrono_literals;
+using events::Reason;
+
+// A machine, its time, and the actions of the last event.
+class WorkerMachineTest : public testing::Test {
+ protected:
+  explicit WorkerMachineTest(Duration hold = 10s) : machine_(hold, 7) {}
+
+  static Result<k8s::Choice> pod(std::string const& name, std::uint16_t port = 8080) {
+    k8s::Choice choice;
+    choice.pod = name;
+    choice.uid = "uid-" + name;
+    choice.port = port;
+    return choice;
+  }
+
+  void take() { actions_ = machine_.take_actions(); }
+  void start() { machine_.start(now_), take(); }
+  void resolve(Result<k8s::Choice> choice, bool gone = false) {
+    machine_.resolved(std::move(choice), gone, now_);
+    take();
+  }
+  void tick(Duration by) {
+    now_ += by;
+    machine_.tick(now_);
+    take();
+  }
+  void dialled(TunnelId id) { machine_.dialled(id, now_), take(); }
+  void dial_failed(TunnelId id, Errc code) {
+    machine_.dial_failed(id, Error(code, "no way"), now_);
+    take();
+  }
+  void closed(TunnelId id, bool lived = true) {
+    machine_.tunnel_closed(id, Error(Errc::network, "cut"), lived, now_);
+    take();
+  }
+  void accept(ConnectionId id) { machine_.accepted(id, now_), take(); }
+  void ended(ConnectionId id, TunnelId tunnel, Errc code, bool movable) {
+    ConnectionEnd end;
+    end.movable = movable;
+    end.error = Error(code, "why");
+    machine_.connection_ended(id, tunnel, now_, end, now_);
+    take();
+  }
+  // The machine with a tunnel up to pod `name`; returns the tunnel.
+  TunnelId serving(std::string const& name = "a") {
+    start();
+    resolve(pod(name));
+    TunnelId const id = only<Dial>().tunnel;
+    dialled(id);
+    return id;
+  }
+
+  template <class T>
+  std::vector<T> all() const {
+    std::vector<T> found;
+    for (Action const& action : actions_) {
+      if (auto const* const it = std::get_if<T>(&action)) found.push_back(*it);
+    }
+    return found;
+  }
+  template <class T>
+  T only() const {
+    auto const found = all<T>();
+    EXPECT_EQ(found.size(), 1u);
+    return found.empty() ? T() : found.front();
+  }
+
+  WorkerMachine machine_;
+  TimePoint now_ = TimePoint() + 1h;
+  Actions actions_;
+};
+
+class NotHoldingTest : public WorkerMachineTest {
+ protected:
+  NotHoldingTest() : WorkerMachineTest(0s) {}
+};
+
+TEST_F(WorkerMachineTest, DialsThePodOnceItIsKnown) {
+  start();
+  EXPECT_TRUE(actions_.empty());
+  resolve(pod("a"));
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+  dialled(only<Dial>().tunnel);
+  EXPECT_FALSE(only<MarkConnected>().refresh);
+  EXPECT_EQ(machine_.current_pod(), "a");
+  EXPECT_EQ(machine_.deadline(), kNever);
+}
+
+TEST_F(WorkerMachineTest, PlacesAConnectionAtOnceWhileATunnelIsUp) {
+  TunnelId const tunnel = serving();
+  accept(1);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, tunnel);
+}
+
+TEST_F(WorkerMachineTest, HoldsConnectionsUntilATunnelIsUp) {
+  start();
+  resolve(pod("a"));
+  TunnelId const tunnel = only<Dial>().tunnel;
+  accept(1);
+  accept(2);
+  EXPECT_TRUE(actions_.empty());
+  dialled(tunnel);
+  EXPECT_EQ(all<PlaceConnection>().size(), 2u);
+}
+
+TEST_F(WorkerMachineTest, ResetsAHeldConnectionAfterHold) {
+  start();
+  accept(1);
+  EXPECT_EQ(machine_.deadline(), now_ + 10s);
+  tick(10s);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::hold_timeout);
+}
+
+TEST_F(NotHoldingTest, ResetsAtOnceWithoutATunnelButPlacesWithOne) {
+  TunnelId const tunnel = serving();
+  accept(1);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, tunnel);
+  closed(tunnel);
+  accept(2);
+  EXPECT_EQ(only<ResetConnection>().connection, 2u);
+}
+
+TEST_F(WorkerMachineTest, HoldsNoMoreThanItsBound) {
+  start();
+  for (ConnectionId id = 1; id <= TunnelPool::kMaxHeld; ++id) accept(id);
+  EXPECT_TRUE(actions_.empty());
+  accept(TunnelPool::kMaxHeld + 1);
+  EXPECT_EQ(only<ResetConnection>().connection, TunnelPool::kMaxHeld + 1);
+}
+
+TEST_F(WorkerMachineTest, RedialsALostTunnelAtOnce) {
+  TunnelId const tunnel = serving();
+  closed(tunnel);
+  EXPECT_EQ(only<MarkDisconnected>().reason, Reason::network);
+  EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+}
+
+TEST_F(WorkerMachineTest, WaitsLongerAfterEachFailedDial) {
+  TunnelId const first = serving();
+  closed(first);
+  TunnelId tunnel = only<Dial>().tunnel;
+  Duration const expected[] = {500ms, 1s, 2s, 4s, 8s, 10s, 10s};
+  for (Duration const wait : expected) {
+    dial_failed(tunnel, Errc::network);
+    Duration const delay = only<MarkReconnecting>().delay;
+    EXPECT_GE(delay, wait * 9 / 10);
+    EXPECT_LE(delay, wait * 11 / 10);
+    EXPECT_TRUE(all<Dial>().empty());
+    EXPECT_EQ(machine_.deadline(), now_ + delay);
+    tick(delay);
+    tunnel = only<Dial>().tunnel;
+  }
+}
+
+TEST_F(WorkerMachineTest, ATunnelWithoutProofOfLifeDoesNotResetTheBackoff) {
+  TunnelId tunnel = serving();
+  closed(tunnel, true);
+  tunnel = only<Dial>().tunnel;
+  dialled(tunnel);
+  closed(tunnel, false);
+  EXPECT_GT(only<MarkReconnecting>().delay, 400ms);
+}
+
+TEST_F(WorkerMachineTest, KeepsToItsBudgetOfDials) {
+  TunnelId tunnel = serving();
+  int dials = 1;
+  for (int i = 0; i < 20; ++i) {
+    closed(tunnel, true);
+    if (all<Dial>().empty()) break;
+    ++dials;
+    tunnel = only<Dial>().tunnel;
+    dialled(tunnel);
+  }
+  EXPECT_EQ(dials, 10);
+  EXPECT_EQ(machine_.deadline(), now_ + WorkerMachine::kDialWindow);
+  tick(WorkerMachine::kDialWindow);
+  EXPECT_EQ(all<Dial>().size(), 1u);
+}
+
+TEST_F(WorkerMachineTest, LeavesAGonePodAndHoldsUntilAnotherIsReady) {
+  TunnelId const tunnel = serving("a");
+  accept(1);
+  resolve(Error(Errc::no_ready_pod, "none"), true);
+  EXPECT_EQ(only<MarkDisconnected>().reason, Reason::pod_gone);
+  EXPECT_TRUE(all<CloseTunnel>().empty());  // connection 1 may go on
+  accept(2);
+  EXPECT_TRUE(actions_.empty());
+  resolve(pod("b"));
+  TunnelId const next = only<Dial>().tunnel;
+  dialled(next);
+  EXPECT_EQ(only<PlaceConnection>().connection, 2u);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, next);
+  machine_.connection_ended(1, tunnel, now_, ConnectionEnd(), now_);
+  take();
+  EXPECT_EQ(only<CloseTunnel>().tunnel, tunnel);
+}
+
+TEST_F(WorkerMachineTest, LeavesAWorkingPodOnlyWhenTheNextTunnelIsUp) {
+  TunnelId const tunnel = serving("a");
+  resolve(pod("b"));
+  TunnelId const next = only<Dial>().tunnel;
+  accept(1);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, tunnel);
+  dialled(next);
+  EXPECT_TRUE(only<MarkConnected>().refresh);
+  accept(2);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, next);
+}
+
+TEST_F(WorkerMachineTest, RefreshBringsTheNewTunnelBeforeTheOldOneIsLeft) {
+  TunnelId const tunnel = serving();
+  machine_.refresh(now_);
+  take();
+  TunnelId const next = only<Dial>().tunnel;
+  EXPECT_TRUE(all<CloseTunnel>().empty());
+  dialled(next);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, tunnel);
+  EXPECT_TRUE(only<MarkConnected>().refresh);
+}
+
+TEST_F(WorkerMachineTest, AFailedRefreshLeavesTheForwardAsItIs) {
+  serving();
+  machine_.refresh(now_);
+  take();
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  EXPECT_TRUE(all<MarkFailed>().empty());
+  EXPECT_TRUE(all<MarkReconnecting>().empty());
+  accept(1);
+  EXPECT_EQ(all<PlaceConnection>().size(), 1u);
+}
+
+TEST_F(WorkerMachineTest, GivesUpTheDialToAPodThatIsNoLongerWanted) {
+  start();
+  resolve(pod("a"));
+  TunnelId const first = only<Dial>().tunnel;
+  resolve(pod("b"));
+  EXPECT_EQ(only<CloseTunnel>().tunnel, first);
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+  dialled(first);  // too late
+  EXPECT_TRUE(actions_.empty());
+}
+
+TEST_F(WorkerMachineTest, ResetsAtOnceUnderAPermanentError) {
+  start();
+  accept(1);
+  resolve(Error(Errc::no_such_port, "service/a has no port 7"));
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::no_such_port);
+  EXPECT_EQ(only<MarkFailed>().reason, Reason::no_such_port);
+  accept(2);
+  EXPECT_EQ(only<ResetConnection>().message, "service/a has no port 7");
+}
+
+TEST_F(WorkerMachineTest, TellsAnErrorOfTheTargetOnce) {
+  start();
+  resolve(Error(Errc::not_found, "no pod a"));
+  EXPECT_EQ(all<MarkFailed>().size(), 1u);
+  resolve(Error(Errc::not_found, "no pod a"));
+  EXPECT_TRUE(all<MarkFailed>().empty());
+}
+
+TEST_F(WorkerMachineTest, RetriesAPermanentErrorOfADialEachTenSeconds) {
+  start();
+  resolve(pod("a"));
+  dial_failed(only<Dial>().tunnel, Errc::forbidden);
+  EXPECT_EQ(machine_.deadline(), now_ + 10s);
+}
+
+TEST_F(WorkerMachineTest, ObeysRetryAfter) {
+  start();
+  resolve(pod("a"));
+  Error busy(Errc::server, "too many requests");
+  busy.retry_after = 7s;
+  machine_.dial_failed(only<Dial>().tunnel, busy, now_);
+  take();
+  EXPECT_EQ(machine_.deadline(), now_ + 7s);
+}
+
+TEST_F(WorkerMachineTest, AFailureOfOneConnectionLeavesTheTunnelAlone) {
+  TunnelId const tunnel = serving();
+  accept(1);
+  accept(2);
+  ended(1, tunnel, Errc::pod_refused, true);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::refused);
+  EXPECT_TRUE(all<CloseTunnel>().empty());
+  EXPECT_TRUE(all<MarkDisconnected>().empty());
+  EXPECT_EQ(machine_.current_pod(), "a");
+}
+
+TEST_F(WorkerMachineTest, MovesAConnectionThatAGonePodNeverAccepted) {
+  TunnelId const tunnel = serving("a");
+  accept(1);
+  ended(1, tunnel, Errc::pod_gone, true);
+  EXPECT_TRUE(all<ResetConnection>().empty());
+  EXPECT_EQ(only<MarkDisconnected>().reason, Reason::pod_gone);
+  EXPECT_EQ(all<ResolveAgain>().size(), 1u);
+  resolve(pod("b"));
+  dialled(only<Dial>().tunnel);
+  EXPECT_EQ(only<PlaceConnection>().connection, 1u);
+}
+
+TEST_F(WorkerMachineTest, ResetsAConnectionOfAGonePodThatWasAnswered) {
+  TunnelId const tunnel = serving("a");
+  accept(1);
+  ended(1, tunnel, Errc::pod_gone, false);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::pod_gone);
+}
+
+TEST_F(WorkerMachineTest, ANewPodEndsTheWait) {
+  TunnelId tunnel = serving("a");
+  closed(tunnel);
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  EXPECT_TRUE(all<Dial>().empty());
+  resolve(pod("b"));
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+}
+
+TEST_F(WorkerMachineTest, StoppingResetsWhatIsHeldAndDialsNoMore) {
+  TunnelId const tunnel = serving();
+  closed(tunnel);
+  accept(1);
+  machine_.stop();
+  take();
+  EXPECT_EQ(all<ResetConnection>().size(), 1u);
+  tick(1min);
+  EXPECT_TRUE(all<Dial>().empty());
+}
+
+}  // namespace
+}  // namespace kportal::forward

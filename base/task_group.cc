@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: MIT
 #include "base/task_group.h"
 
+#include <cassert>
+#include <exception>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
-#include <cassert>
-#include <exception>
 
 namespace kportal {
+namespace {
+
+// co_spawn on the loop's own thread would run the task inside spawn().
+awaitable<void> run_at_next_turn(awaitable<void> task) {
+  co_await asio::post(asio::use_awaitable);
+  co_await std::move(task);
+}
+
+}  // namespace
 
 TaskGroup::TaskGroup(asio::any_io_executor executor)
     : executor_(std::move(executor)), emptied_(executor_, asio::steady_timer::time_point::max()) {}
 
-TaskGroup::~TaskGroup() { assert(tasks_.empty() && "TaskGroup destroyed before its tasks ended"); }
+TaskGroup::~TaskGroup() {
+  assert(tasks_.empty() && "TaskGroup destroyed before its tasks ended");
+}
 
 void TaskGroup::spawn(awaitable<void> task) {
   auto const at = tasks_.emplace(tasks_.end());
@@ -24,7 +38,7 @@ void TaskGroup::spawn(awaitable<void> task) {
     tasks_.erase(at);
     if (tasks_.empty()) emptied_.cancel();
   };
-  asio::co_spawn(executor_, std::move(task),
+  asio::co_spawn(executor_, run_at_next_turn(std::move(task)),
                  asio::bind_cancellation_slot(at->slot(), std::move(ended)));
 }
 
@@ -48,6 +62,8 @@ bool is_cancellation(std::exception_ptr const& error) noexcept {
     std::rethrow_exception(error);
   } catch (boost::system::system_error const& e) {
     return e.code() == asio::error::operation_aborted;
+  } catch (asio::multiple_exceptions const& both) {  // of a || b
+    return is_cancellation(both.first_exception());
   } catch (...) {
     return false;
   }

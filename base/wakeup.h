@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Wakeup: one coroutine waits, others on the same loop tell it that there is something to do. A set()
-// before the wait() is remembered, several count as one. Not a queue: what there is to do lies elsewhere.
+// Wakeup: one coroutine waits, others on the same loop tell it that there is something to do. A
+// set() before the wait() is remembered, several count as one. Not a queue: what there is to do
+// lies elsewhere. A wait that is cancelled throws, it does not return.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -29,7 +30,7 @@ class Wakeup {
   bool set_ = false;
 };
 
-// Waits until then. Throws when cancelled, as every await does.
+// Waits until then.
 awaitable<void> sleep_until(TimePoint when);
 
 }  // namespace kportal

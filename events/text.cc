@@ -150,13 +150,19 @@ struct Tell {
   }
 };
 
+// A watchdog's event may be about the whole program.
+std::string_view subject_of(Fact const& fact) {
+  ForwardRef const* const forward = forward_of(fact);
+  if (forward == nullptr) return "config";
+  return forward->id.empty() ? "kportal-cpp" : std::string_view(forward->id);
+}
+
 }  // namespace
 
 std::string to_text(Event const& event, Color color) {
   Line line(color);
   line.column(local_time_of_day(event.time), Tint::dim);
-  ForwardRef const* const forward = forward_of(event.fact);
-  line.column(forward != nullptr ? std::string_view(forward->id) : "config");
+  line.column(subject_of(event.fact));
   std::visit(Tell{line}, event.fact);
   return std::move(line).finish();
 }

@@ -20,6 +20,7 @@
 #include "lab/certificates.h"
 #include "lab/cluster.h"
 #include "lab/faults.h"
+#include "lab/kubeconfig.h"
 #include "lab/runtime.h"
 
 namespace kportal::lab {
@@ -36,16 +37,6 @@ struct ApiServerOptions {
   // A watch that names no timeoutSeconds ends after this.
   Duration watch_timeout = std::chrono::minutes(30);
   bool split_writes_in_tunnel = true;  // messages over 4 KiB come in fragments, some empty
-};
-
-// One context of a kubeconfig. With a token it is a user of access(), else the admin by
-// certificate.
-struct KubeconfigOptions {
-  std::string context = "lab";
-  std::string namespace_ = "default";
-  std::string token;
-  bool no_credentials = false;
-  std::string server;  // empty: https://ADDRESS:PORT
 };
 
 // Which tunnels a fault is about: all, or those to one pod.

@@ -38,7 +38,7 @@ ObjectName name_of(PodSpec const& spec) {
 }  // namespace
 
 Cluster::Cluster(asio::any_io_executor executor)
-    : executor_(executor), changed_(executor), tasks_(executor) {}
+    : executor_(executor), changed_(executor), objects_changed_(executor), tasks_(executor) {}
 
 Cluster::~Cluster() = default;
 
@@ -63,6 +63,7 @@ void Cluster::record(Versions<Object> Change::*of, Versions<Object> versions, bo
   change.deleted = deleted;
   change.*of = std::move(versions);
   history_.push_back(std::move(change));
+  objects_changed_.notify();
   changed_.notify();
 }
 
@@ -70,6 +71,7 @@ void Cluster::compact() {
   forgotten_ += history_.size();
   history_.clear();
   compacted_ = version_;
+  objects_changed_.notify();
   changed_.notify();
 }
 

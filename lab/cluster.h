@@ -185,8 +185,11 @@ class Cluster {
   void compact();
   bool is_compacted(std::uint64_t version) const { return version < compacted_; }
 
-  // Told at every change of an object and of a pod's connections.
+  // Told at every change of an object, of a pod's connections, and by ApiServers of this cluster at
+  // every change of theirs: what tests wait on.
   ChangeSignal& changed() { return changed_; }
+  // Told at every change of an object only: what watches wait on.
+  ChangeSignal& objects_changed() { return objects_changed_; }
 
  private:
   std::optional<Pod> copy_of(PodName const& name) const;
@@ -208,6 +211,7 @@ class Cluster {
 
   asio::any_io_executor executor_;
   ChangeSignal changed_;
+  ChangeSignal objects_changed_;
   TaskGroup tasks_;
   std::set<std::string> namespaces_{"default"};
   std::map<ObjectName, std::shared_ptr<Pod const>> pods_;

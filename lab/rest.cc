@@ -70,11 +70,6 @@ ResourceKind const* find_kind(std::string_view group, std::string_view resource)
   return at == kKinds.end() ? nullptr : &*at;
 }
 
-ResourceKind const& kind_of(WorkloadKind workload) {
-  return *std::find_if(kKinds.begin(), kKinds.end(),
-                       [&](ResourceKind const& each) { return each.workload == workload; });
-}
-
 std::string api_version(std::string_view group) {
   return group.empty() ? "v1" : fmt::format("{}/v1", group);
 }

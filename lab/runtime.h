@@ -45,23 +45,29 @@ enum class SessionEnd {
   resets_and_goaway  // RST for each stream, GOAWAY, then the end
 };
 
+// What sessions count together.
+struct RuntimeCounters {
+  std::uint64_t streams = 0;  // opened by clients
+  std::uint64_t pings = 0;    // answered
+};
+
 class PortForwardSession {
  public:
-  struct Counters {
-    std::uint64_t& streams;  // streams opened by clients, all sessions
-    std::uint64_t& pings;    // pings answered
-    ChangeSignal& changed;
-  };
-
-  PortForwardSession(asio::any_io_executor executor, net::Transport& transport,
-                     std::shared_ptr<Sandbox> sandbox, Faults const& faults,
-                     RuntimeOptions const& options, Counters counters);
+  // What is passed by reference must outlive the session. `tunnelled`: writes are messages, so that
+  // empty ones are seen.
+  PortForwardSession(asio::any_io_executor executor, net::Transport& transport, bool tunnelled,
+                     std::shared_ptr<Sandbox> sandbox, Faults const& faults, RuntimeOptions options,
+                     RuntimeCounters& counters, ChangeSignal& changed);
   ~PortForwardSession();
 
-  // Runs until the client or the transport ends it, or end() is called. Once.
+  // Runs until the client, the transport, or end() and stop() end it; then the transport is closed
+  // and the connections in the pod too. Once; must not be cancelled.
   awaitable<void> run();
-  // Ends it by script. `cut` and `eof` are the owner's to do: they are of the transport.
+  // Ends it by script: goaway or resets_and_goaway. The others are of the connection below.
   void end(SessionEnd how);
+  // Lets run() return, also while its reader waits for a worker. The transport is closed by the
+  // owner.
+  void stop();
   std::size_t open_streams() const;
   Sandbox const& sandbox() const;
 

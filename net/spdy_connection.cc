@@ -4,19 +4,17 @@
 #include <algorithm>
 #include <cassert>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace kportal::net {
 namespace {
 
 // What is buffered in small pieces takes chunks of this size, else full ones from the pool.
 constexpr std::size_t kSmallBuffer = 4 * 1024;
-
-awaitable<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
-}
 
 }  // namespace
 
@@ -39,8 +37,6 @@ Stream::~Stream() {
 awaitable<IoResult> Stream::read_some(MutableBytes into) {
   while (buffered_ == 0 && !read_end_) {
     co_await readable_.wait();
-    bool const cancelled = co_await is_cancelled();
-    if (cancelled) co_return IoResult(asio::error::operation_aborted, 0);
   }
   if (buffered_ == 0) co_return IoResult(read_end_, 0);
   co_return IoResult(error_code(), take_buffered(into));
@@ -58,8 +54,6 @@ awaitable<error_code> Stream::write(Chunk chunk) {
 awaitable<error_code> Stream::wait_until_taken() {
   while (!write_end_ && connection_.session_.queued(id_)) {
     co_await writable_.wait();
-    bool const cancelled = co_await is_cancelled();
-    if (cancelled) co_return error_code(asio::error::operation_aborted);
   }
   co_return write_end_;
 }
@@ -169,8 +163,8 @@ void SpdyConnection::on_stream(std::function<void(std::unique_ptr<Stream>)> acce
   accept_ = std::move(accept);
 }
 
-// The reader and the writer are tasks of their own, and this one only waits for the end and for the
-// keepalive. Cancelled, it goes on without exceptions until they have ended.
+// The reader and the writer are tasks of their own; this one only waits for the end and for the
+// keepalive. When it is cancelled it goes on without exceptions until they have ended.
 awaitable<error_code> SpdyConnection::run() {
   assert(!running_);
   running_ = true;
@@ -180,16 +174,20 @@ awaitable<error_code> SpdyConnection::run() {
     tasks_.spawn(read_loop());
     tasks_.spawn(write_loop());
   }
+  bool cancelled = false;
   while (!ended_) {
-    bool const changed = co_await changed_.wait_until(session_.deadline());
-    static_cast<void>(changed);
-    bool const cancelled = co_await is_cancelled();
+    changed_.expires_at(session_.deadline());
+    auto const [ignored] = co_await changed_.async_wait(asio::as_tuple(asio::use_awaitable));
+    static_cast<void>(ignored);
+    auto const state = co_await asio::this_coro::cancellation_state;
+    cancelled = state.cancelled() != asio::cancellation_type::none;
     if (cancelled) end(Errc::closed);
     keep_alive(Clock::now());
   }
   tasks_.cancel();
   co_await tasks_.join();
   co_await asio::this_coro::throw_if_cancelled(throws);
+  if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);
   co_return end_;
 }
 
@@ -222,6 +220,12 @@ void SpdyConnection::receive(Bytes bytes) {
   error_code const error = session_.receive(bytes, Clock::now(), *this);
   to_write_.set();
   if (error) end(error);
+  expect_deadline();
+}
+
+// run() sleeps until a deadline that bytes mostly move away; only an earlier one needs telling.
+void SpdyConnection::expect_deadline() {
+  if (session_.deadline() < changed_.expiry()) changed_.cancel();
 }
 
 awaitable<void> SpdyConnection::write_loop() {
@@ -283,7 +287,7 @@ void SpdyConnection::end(error_code error) {
   end_ = error;
   transport_->close();
   fail_streams(end_);
-  changed_.set();
+  changed_.cancel();
 }
 
 void SpdyConnection::fail_streams(error_code error) {
@@ -301,7 +305,7 @@ Result<std::unique_ptr<Stream>> SpdyConnection::open_stream(Headers headers, Fin
 void SpdyConnection::ping() {
   session_.ping(Clock::now());
   to_write_.set();
-  changed_.set();
+  expect_deadline();
 }
 
 void SpdyConnection::reset(StreamId id) {

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "base/clock.h"
 #include "base/task_group.h"
 #include "base/wakeup.h"
@@ -139,10 +141,10 @@ class SpdyConnection : private SpdyEvents {
 
   // Runs until the connection is over and says why: the transport's error, eof, Errc::going_away,
   // Errc::protocol, Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns
-  // all waits of all streams have been told. When cancelled it also returns (Errc::closed, without
-  // a farewell) rather than throws, after its own tasks have ended; the caller's next co_await
-  // throws. So a group that runs it may be cancelled and joined, and the connection be destroyed
-  // then.
+  // all waits of all streams have been told.
+  //
+  // When cancelled it throws, as every wait does, but only after its own tasks have ended: a group
+  // that runs it may be cancelled and joined, and then the connection be destroyed.
   awaitable<error_code> run();
   // Ends it: pending and later operations fail. RST for open streams and GOAWAY are sent as far as
   // the transport takes them without waiting.
@@ -179,6 +181,7 @@ class SpdyConnection : private SpdyEvents {
   void receive(Bytes bytes);
   void tell_taken();
   void keep_alive(TimePoint now);
+  void expect_deadline();
   void end_excuse();
   void end(error_code error);
   void fail_streams(error_code error);
@@ -212,8 +215,8 @@ class SpdyConnection : private SpdyEvents {
 
   Wakeup to_write_;
   Wakeup resumed_;
-  Wakeup changed_;   // for run(): a deadline moved forward, or the end
-  TaskGroup tasks_;  // reader and writer
+  asio::steady_timer changed_;  // for run(); cancelled at the end and for an earlier deadline
+  TaskGroup tasks_;             // reader and writer
 };
 
 }  // namespace kportal::net

@@ -4,19 +4,10 @@
 #include <algorithm>
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/this_coro.hpp>
 
 #include "base/wakeup.h"
 
 namespace kportal::test {
-namespace {
-
-awaitable<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
-}
-
-}  // namespace
 
 // One direction: who writes appends, who reads takes from `begin` on.
 struct MemoryTransport::Pipe {
@@ -64,8 +55,6 @@ awaitable<net::IoResult> MemoryTransport::read_some(MutableBytes into) {
   if (error) co_return net::IoResult(error, 0);
   while (in_.size() == 0 && !in_.write_end_closed && !closed_) {
     co_await in_.to_read.wait();
-    bool const cancelled = co_await is_cancelled();
-    if (cancelled) co_return net::IoResult(asio::error::operation_aborted, 0);
   }
   if (closed_) co_return net::IoResult(asio::error::operation_aborted, 0);
   if (in_.size() == 0) co_return net::IoResult(asio::error::eof, 0);
@@ -88,8 +77,6 @@ awaitable<error_code> MemoryTransport::write(Chunk chunk) {
   writing_ = true;
   while (must_wait() && !closed_ && !out_.read_end_closed) {
     co_await out_.to_write.wait();
-    bool const cancelled = co_await is_cancelled();
-    if (cancelled) co_return error_code(asio::error::operation_aborted);
   }
   writing_ = false;
   if (closed_) co_return error_code(asio::error::operation_aborted);

@@ -358,7 +358,7 @@ void HealthTracker::good(TimePoint seen, TimePoint now, Actions& out) {
   port_bad_ = false;
   next_retry_ = kNever;
   last_good_ = std::max(last_good_, seen);
-  if (doubt_ && seen >= *doubt_) doubt_.reset();
+  if (doubt_ && seen > *doubt_) doubt_.reset();
   if (status_ == Status::stale && staleness(now)) return;
   trying_since_.reset();
   failed_before_ = false;
@@ -374,7 +374,6 @@ void HealthTracker::bad(Reason reason, std::string message, TimePoint now, Actio
   }
   port_bad_ = true;
   next_retry_ = now + retry_;
-  newest_byte_ = std::max(newest_byte_, now);
   bool const excused = in_grace(now) && status_ != Status::error;
   change(excused ? Status::starting : Status::error, reason, std::move(message), now, out);
 }

@@ -211,7 +211,7 @@ TEST(HealthTrackerTest, TheGraceIsOfTheConnectionNotOfALaterFailure) {
   Scenario s = active_for(minutes(5));
   s.port = Port::refuses;
   s.doubt();
-  s.advance(seconds(1));
+  s.advance(seconds(2));
   EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused"));
 }
 

@@ -96,10 +96,20 @@ std::optional<std::uint16_t> to_port(std::string_view text) {
   return port;
 }
 
-bool is_host(std::string_view host, bool bracketed) {
-  return !host.empty() && std::ranges::all_of(host, [&](char c) {
-    bool const alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    return alnum || c == '.' || (bracketed ? c == ':' : c == '-' || c == '_');
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_ipv6(std::string_view host) {
+  return host.find(':') != std::string_view::npos && std::ranges::all_of(host, [](char c) {
+           return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
+                  c == '.';
+         });
+}
+
+bool is_name(std::string_view host) {
+  return !host.empty() && std::ranges::all_of(host, [](char c) {
+    bool const letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || is_digit(c) || c == '.' || c == '-' || c == '_';
   });
 }
 
@@ -117,7 +127,8 @@ Result<Server> parse_authority(std::string_view authority, bool tls) {
   server.host = authority.substr(bracketed ? 1 : 0, bracketed ? end - 1 : end);
   std::string_view rest = end == std::string_view::npos ? "" : authority.substr(end);
   if (bracketed && !rest.empty()) rest.remove_prefix(1);
-  if (!is_host(server.host, bracketed) || (bracketed && end == std::string_view::npos)) {
+  bool const valid = bracketed ? is_ipv6(server.host) : is_name(server.host);
+  if (!valid || (bracketed && end == std::string_view::npos)) {
     return bad_server("has no valid host");
   }
   if (rest.empty() || rest == ":") return server;
@@ -417,7 +428,7 @@ Result<ResolvedContext> resolve_in_cluster(Environment const& environment) {
   ResolvedContext result;
   auto const port = to_port(variable(environment, "KUBERNETES_SERVICE_PORT"));
   std::string host = variable(environment, "KUBERNETES_SERVICE_HOST");
-  if (!port || !is_host(host, host.find(':') != std::string::npos)) {
+  if (!port || (!is_name(host) && !is_ipv6(host))) {
     return Error(Errc::kubeconfig,
                  "in-cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are no address");
   }

@@ -2,19 +2,24 @@
 #include "k8s/kubeconfig_yaml.h"
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 namespace kportal::k8s {
 namespace {
+
+// Of names of entries, which errors show, and of file names.
+constexpr std::size_t kMaxName = 1024;
+constexpr std::size_t kMaxPath = 4096;
 
 // Base64 as Go's encoding/json reads it: the standard alphabet, padded; line breaks are passed
 // over.
@@ -73,6 +78,10 @@ class Document {
                        : fmt::format("{}: {} {}", where, key, what));
   }
 
+  void fail_too_many() {
+    fail(fmt::format("more than {} values, counting each use of an alias", kMaxKubeconfigNodes));
+  }
+
   Members members(YAML::Node const& node, std::string where) {
     Members result{std::move(where), {}};
     if (!node.IsDefined() || node.IsNull()) return result;
@@ -90,6 +99,8 @@ class Document {
         fail(result.where, "<<", "(a YAML merge key) is not supported: write the keys out");
       } else if (has_control(key.Scalar())) {
         fail(result.where, "a key", "has control characters");
+      } else if (key.Scalar().size() > kMaxName) {
+        fail(result.where, "a key", fmt::format("is longer than {} bytes", kMaxName));
       } else if (!result.values.emplace(key.Scalar(), item.second).second) {
         fail(result.where, key.Scalar(), "is there twice");
       }
@@ -124,7 +135,7 @@ class Document {
   }
 
   std::string name(Members const& parent, std::string_view key) {
-    std::string value = text(parent, key);
+    std::string value = short_text(parent, key, kMaxName);
     if (has_control(value)) fail(parent.where, key, "has control characters");
     return value;
   }
@@ -155,7 +166,7 @@ class Document {
   }
 
   std::string file_name(Members const& parent, std::string_view key) {
-    return absolute(text(parent, key));
+    return absolute(short_text(parent, key, kMaxPath));
   }
 
   std::string absolute(std::string const& name) const {
@@ -169,6 +180,13 @@ class Document {
     return found == parent.values.end() ? YAML::Node(YAML::NodeType::Undefined) : found->second;
   }
 
+  std::string short_text(Members const& parent, std::string_view key, std::size_t limit) {
+    std::string value = text(parent, key);
+    if (value.size() > limit)
+      fail(parent.where, key, fmt::format("is longer than {} bytes", limit));
+    return value;
+  }
+
   static std::string inside(Members const& parent, std::string_view key) {
     return parent.where.empty() ? std::string(key) : fmt::format("{}.{}", parent.where, key);
   }
@@ -176,7 +194,7 @@ class Document {
   // Aliases share nodes, so only walking them costs: a few lines can stand for millions.
   bool count() {
     if (++nodes_ > kMaxKubeconfigNodes) {
-      fail(fmt::format("more than {} values, counting each use of an alias", kMaxKubeconfigNodes));
+      fail_too_many();
     }
     return !failed();
   }
@@ -304,6 +322,46 @@ void set_origin(Entries& entries, std::string const& path) {
   for (auto& [name, entry] : entries) entry.origin = path;
 }
 
+struct TooManyNodes : std::exception {};
+
+// Reads a document without keeping it, so that one of a million nodes is refused before it costs
+// memory.
+class NodeCounter final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(YAML::Mark const&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(YAML::Mark const&, YAML::anchor_t) override { count(); }
+  void OnAlias(YAML::Mark const&, YAML::anchor_t) override { count(); }
+  void OnScalar(YAML::Mark const&, std::string const&, YAML::anchor_t,
+                std::string const&) override {
+    count();
+  }
+  void OnSequenceStart(YAML::Mark const&, std::string const&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    count();
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(YAML::Mark const&, std::string const&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    count();
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void count() {
+    if (++nodes_ > kMaxKubeconfigNodes) throw TooManyNodes();
+  }
+  std::size_t nodes_ = 0;
+};
+
+YAML::Node load_bounded(std::string const& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  NodeCounter counter;
+  parser.HandleNextDocument(counter);
+  return YAML::Load(text);
+}
+
 // yaml-cpp's own words, without what it quotes from the text.
 std::string describe(YAML::Exception const& problem) {
   std::string_view const words = problem.msg;
@@ -317,9 +375,11 @@ Result<Kubeconfig> parse_kubeconfig(std::string const& text, std::string const& 
   Document document(path);
   Kubeconfig config;
   try {
-    config = read_root(document, YAML::Load(text));
+    config = read_root(document, load_bounded(text));
   } catch (YAML::Exception const& problem) {
     document.fail(describe(problem));
+  } catch (TooManyNodes const&) {
+    document.fail_too_many();
   } catch (std::exception const&) {
     document.fail("YAML that cannot be read");
   }

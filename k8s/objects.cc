@@ -16,6 +16,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMaxObjectName = 253;
+// Of any one text that is kept, but for labels.
+constexpr std::size_t kMaxText = 8 * 1024;
 constexpr std::size_t kMaxStatusText = 1024;
 constexpr std::chrono::seconds kMaxRetryAfter{3600};
 
@@ -280,6 +282,9 @@ class Reader {
     std::string value = raw_text(parent, key);
     if (std::ranges::any_of(value, is_control)) {
       fail(fmt::format("\"{}\" has control characters", key));
+    }
+    if (value.size() > kMaxText) {
+      fail(fmt::format("\"{}\" is longer than {} bytes", key, kMaxText));
     }
     return value;
   }

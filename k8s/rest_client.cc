@@ -164,20 +164,20 @@ awaitable<Result<std::string>> RestClient::request(std::string method, std::stri
 awaitable<RestClient::OpenResult> RestClient::open(std::string method, std::string target,
                                                    std::string body, TimePoint deadline) {
   HttpRequest const request = make_request(std::move(method), std::move(target), std::move(body));
-  auto first = co_await attempt(request, false, deadline);
+  if (!config_.authorize) co_return co_await attempt(request, HttpHeaders(), deadline);
+  auto const known = co_await config_.authorize(false);
+  if (!known) co_return known.error();
+  auto first = co_await attempt(request, *known, deadline);
   bool const refused = first.has_error() && first.error().code == Errc::unauthorized;
-  if (!refused || !config_.authorize) co_return std::move(first);
-  auto second = co_await attempt(request, true, deadline);
-  co_return std::move(second);
+  if (!refused) co_return std::move(first);
+  auto const fresh = co_await config_.authorize(true);
+  if (!fresh) co_return std::move(first);
+  co_return co_await attempt(request, *fresh, deadline);
 }
 
-awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, bool refresh,
+awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, HttpHeaders identity,
                                                       TimePoint deadline) {
-  if (config_.authorize) {
-    auto headers = co_await config_.authorize(refresh);
-    if (!headers) co_return headers.error();
-    request.headers.insert(request.headers.end(), headers->begin(), headers->end());
-  }
+  request.headers.insert(request.headers.end(), identity.begin(), identity.end());
   auto addresses = co_await this->addresses(deadline);
   if (!addresses) co_return failed(addresses.error());
   request.addresses = std::move(*addresses);

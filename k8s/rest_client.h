@@ -91,7 +91,7 @@ class RestClient {
   // Both return with the head of a 2xx answer read.
   awaitable<OpenResult> open(std::string method, std::string target, std::string body,
                              TimePoint deadline);
-  awaitable<OpenResult> attempt(HttpRequest request, bool refresh, TimePoint deadline);
+  awaitable<OpenResult> attempt(HttpRequest request, HttpHeaders identity, TimePoint deadline);
   awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
   HttpRequest make_request(std::string method, std::string target, std::string body) const;
   Error failed(Error error);

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include "k8s/rest_client.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/k8s/http_server.h"
+
+namespace kportal::k8s {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string const kForbiddenPods =
+    R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",)"
+    R"("message":"pods is forbidden: User \"u\" cannot list resource \"pods\"",)"
+    R"("reason":"Forbidden","details":{"kind":"pods"},"code":403})";
+
+TEST(StatusErrorTest, EachCodeHasItsKind) {
+  EXPECT_EQ(status_error(401, "", "").code, Errc::unauthorized);
+  EXPECT_EQ(status_error(403, "", "").code, Errc::forbidden);
+  EXPECT_EQ(status_error(404, "", "").code, Errc::not_found);
+  EXPECT_EQ(status_error(410, "", "").code, Errc::gone);
+  for (int const status : {301, 400, 409, 422, 429, 500, 503, 504}) {
+    EXPECT_EQ(status_error(status, "", "").code, Errc::server) << status;
+  }
+}
+
+TEST(StatusErrorTest, TakesTheMessageOfAStatus) {
+  EXPECT_EQ(status_error(403, "", kForbiddenPods).text,
+            "pods is forbidden: User \"u\" cannot list resource \"pods\" (HTTP 403)");
+}
+
+TEST(StatusErrorTest, TakesTheFirstOfAText) {
+  EXPECT_EQ(status_error(500, "", "went\x1b[31m wrong\n").text, "went\\x1b[31m wrong (HTTP 500)");
+  EXPECT_EQ(status_error(500, "", "").text, "the server gave no reason (HTTP 500)");
+  EXPECT_LT(status_error(500, "", std::string(100'000, 'x')).text.size(), 1100U);
+}
+
+TEST(StatusErrorTest, ReadsRetryAfterInSecondsAndBoundsIt) {
+  EXPECT_EQ(status_error(429, "5", "").retry_after, 5s);
+  EXPECT_EQ(status_error(503, "1", "").retry_after, 1s);
+  EXPECT_EQ(status_error(503, "3600", "").retry_after, 60s);
+  EXPECT_EQ(status_error(503, "99999999999999999999", "").retry_after, 60s);
+  for (auto const* text : {"", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "5 "}) {
+    EXPECT_EQ(status_error(503, text, "").retry_after, 0s) << text;
+  }
+  EXPECT_EQ(status_error(404, "5", "").retry_after, 0s);
+}
+
+TEST(PercentEncodeTest, LeavesOnlyUnreservedCharacters) {
+  EXPECT_EQ(percent_encode("aZ09-._~"), "aZ09-._~");
+  EXPECT_EQ(percent_encode("a=b,c in (d)/\xff"), "a%3Db%2Cc%20in%20%28d%29%2F%FF");
+}
+
+class RestClientTest : public RestFixture {
+ protected:
+  RestClient client(RestConfig config) { return {*curl_, resolver_, std::move(config)}; }
+  RestClient client() { return client(config()); }
+};
+
+awaitable<Result<HttpHeaders>> token(std::string text) {
+  co_return HttpHeaders{{"Authorization", "Bearer " + text}};
+}
+awaitable<Result<HttpHeaders>> no_token() {
+  co_return Error(Errc::unauthorized, "login failed");
+}
+
+TEST_F(RestClientTest, GetsABodyAsTheConfiguredUser) {
+  server_.script([](ServedRequest const&) { return reply(200, "{\"kind\":\"Pod\"}"); });
+  auto c = config();
+  c.path_prefix = "/prefix";
+  c.user_agent = "kportal-cpp/1";
+  c.authorize = [](bool) { return token("t"); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/api/v1/pods?limit=1", soon()));
+  ASSERT_TRUE(body.has_value()) << body.error().text;
+  EXPECT_EQ(*body, "{\"kind\":\"Pod\"}");
+  auto const& seen = server_.requests().at(0);
+  EXPECT_EQ(seen.target, "/prefix/api/v1/pods?limit=1");
+  EXPECT_EQ(seen.headers.at("authorization"), "Bearer t");
+  EXPECT_EQ(seen.headers.at("user-agent"), "kportal-cpp/1");
+  EXPECT_EQ(seen.headers.at("accept"), "application/json");
+}
+
+TEST_F(RestClientTest, PostsJson) {
+  server_.script([](ServedRequest const&) { return reply(201, "{}"); });
+  auto rest = client();
+  ASSERT_TRUE(run(rest.post("/apis/x", "{\"a\":1}", soon())).has_value());
+  auto const& seen = server_.requests().at(0);
+  EXPECT_EQ(seen.method, "POST");
+  EXPECT_EQ(seen.body, "{\"a\":1}");
+  EXPECT_EQ(seen.headers.at("content-type"), "application/json");
+}
+
+TEST_F(RestClientTest, ARefusalNamesTheServerAndItsReason) {
+  server_.script([](ServedRequest const&) { return reply(403, kForbiddenPods); });
+  auto rest = client();
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::forbidden);
+  EXPECT_TRUE(body.error().text.starts_with(rest.server() + ": pods is forbidden"))
+      << body.error().text;
+}
+
+TEST_F(RestClientTest, TooManyRequestsCarryTheirWait) {
+  server_.script(
+      [](ServedRequest const&) { return reply(429, "Too many requests\n", "Retry-After: 7\r\n"); });
+  auto rest = client();
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::server);
+  EXPECT_EQ(body.error().retry_after, 7s);
+}
+
+TEST_F(RestClientTest, A401IsTriedOnceWithFreshCredentials) {
+  server_.script([](ServedRequest const& r) {
+    return r.headers.at("authorization") == "Bearer new" ? reply(200, "in") : reply(401, "");
+  });
+  auto c = config();
+  c.authorize = [](bool refresh) { return token(refresh ? "new" : "old"); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_value()) << body.error().text;
+  EXPECT_EQ(server_.requests().size(), 2U);
+}
+
+TEST_F(RestClientTest, ASecond401IsFinal) {
+  server_.script([](ServedRequest const&) { return reply(401, ""); });
+  auto c = config();
+  c.authorize = [](bool) { return token("old"); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::unauthorized);
+  EXPECT_EQ(server_.requests().size(), 2U);
+}
+
+TEST_F(RestClientTest, WithoutOtherCredentialsTheServersOwnAnswerIsTold) {
+  server_.script([](ServedRequest const&) { return reply(401, "token expired"); });
+  auto c = config();
+  c.authorize = [](bool refresh) { return refresh ? no_token() : token("old"); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::unauthorized);
+  EXPECT_NE(body.error().text.find("token expired"), std::string::npos) << body.error().text;
+  EXPECT_EQ(server_.requests().size(), 1U);
+}
+
+TEST_F(RestClientTest, AFailedLoginAsksNothing) {
+  auto c = config();
+  c.authorize = [](bool) { return no_token(); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().text, "login failed");
+  EXPECT_TRUE(server_.requests().empty());
+}
+
+TEST_F(RestClientTest, ResolvesTheNameOfTheServer) {
+  server_.script([](ServedRequest const&) { return reply(200, "x"); });
+  auto c = config();
+  c.host = "api.test";
+  auto rest = client(c);
+  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
+  EXPECT_TRUE(server_.requests().at(0).headers.at("host").starts_with("api.test:"));
+}
+
+TEST_F(RestClientTest, ANameThatDoesNotResolveIsANetworkError) {
+  auto c = config();
+  c.host = "nowhere.test";
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::network);
+  EXPECT_TRUE(body.error().text.starts_with("http://nowhere.test:")) << body.error().text;
+}
+
+TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsTheConnection) {
+  server_.script([](ServedRequest const&) { return reply(200, "x"); });
+  auto rest = client();
+  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
+  server_.script([](ServedRequest const&) { return hang(); });
+  auto const late = run(rest.get("/", Clock::now() + 30ms));
+  ASSERT_TRUE(late.has_error());
+  EXPECT_EQ(late.error().code, Errc::timeout);
+  EXPECT_TRUE(late.error().text.starts_with(rest.server())) << late.error().text;
+}
+
+TEST_F(RestClientTest, WatchGivesOneEventATimeHoweverTheyAreCut) {
+  std::string const events = "{\"type\":\"ADDED\"}\n{\"type\":\"}\\\"\"}{\"n\":{}}\n";
+  for (std::size_t cut = 1; cut < events.size(); ++cut) {
+    Feed& feed = make_feed();
+    feed.event(events.substr(0, cut));
+    feed.event(events.substr(cut));
+    feed.finish();
+    server_.script([&](ServedRequest const&) { return stream(feed); });
+    auto rest = client();
+    auto const watch = run(rest.watch("/w?watch=1", soon()));
+    ASSERT_TRUE(watch.has_value()) << watch.error().text;
+    std::vector<std::string> found;
+    for (;;) {
+      auto event = run((*watch)->next(soon()));
+      ASSERT_TRUE(event.has_value()) << event.error().text;
+      if (!*event) break;
+      found.push_back(**event);
+    }
+    EXPECT_EQ(found, (std::vector<std::string>{"{\"type\":\"ADDED\"}", "{\"type\":\"}\\\"\"}",
+                                               "{\"n\":{}}"}));
+  }
+}
+
+TEST_F(RestClientTest, AWatchCutInsideAnEventIsANetworkError) {
+  Feed& feed = make_feed();
+  feed.event("{\"a\":");
+  feed.finish();
+  server_.script([&](ServedRequest const&) { return stream(feed); });
+  auto rest = client();
+  auto const watch = run(rest.watch("/w", soon()));
+  ASSERT_TRUE(watch.has_value());
+  auto const event = run((*watch)->next(soon()));
+  ASSERT_TRUE(event.has_error());
+  EXPECT_EQ(event.error().code, Errc::network);
+}
+
+TEST_F(RestClientTest, AnEventTooLargeIsALimit) {
+  server_.script([](ServedRequest const&) {
+    Answer answer;
+    answer.pieces = {"HTTP/1.1 200 OK\r\n\r\n{\""};
+    std::string const piece(1024 * 1024, 'x');
+    for (std::size_t i = 0; i < WatchStream::kMaxEvent / piece.size(); ++i) {
+      answer.pieces.push_back(piece);
+    }
+    answer.then = Answer::Then::hang;
+    return answer;
+  });
+  auto rest = client();
+  auto const watch = run(rest.watch("/w", soon()));
+  ASSERT_TRUE(watch.has_value());
+  auto const event = run((*watch)->next(soon()));
+  ASSERT_TRUE(event.has_error());
+  EXPECT_EQ(event.error().code, Errc::limit);
+}
+
+TEST_F(RestClientTest, ARefusedWatchIsAnErrorOfItsStatus) {
+  server_.script([](ServedRequest const&) { return reply(410, "too old"); });
+  auto rest = client();
+  auto const watch = run(rest.watch("/w", soon()));
+  ASSERT_TRUE(watch.has_error());
+  EXPECT_EQ(watch.error().code, Errc::gone);
+}
+
+}  // namespace
+}  // namespace kportal::k8s

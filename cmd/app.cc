@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "config/diff.h"
+#include "config/file.h"
 #include "config/locate.h"
 
 namespace kportal::cmd {
@@ -186,6 +187,7 @@ awaitable<void> App::live(config::Config config) {
   checker_.stop();
   co_await manager_.stop(Clock::now() + kDrain);
   co_await clusters_.stop();
+  if (at_end_) co_await at_end_();
   tasks_.cancel();
   co_await tasks_.join();
 }

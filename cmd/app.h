@@ -47,6 +47,10 @@ class App {
   ExitCode run();
   // Ends it as a signal would. On the loop.
   void stop();
+  // What else is to end when the forwards have.
+  void at_end(std::function<awaitable<void>()> hook) { at_end_ = std::move(hook); }
+  // A line on standard output, between the events.
+  void print(std::string line) { lines_.print(std::move(line)); }
   events::Bus& bus() { return bus_; }
 
  private:
@@ -75,6 +79,7 @@ class App {
   std::optional<config::Watcher> watcher_;
   Wakeup stop_;
   bool stopping_ = false;
+  std::function<awaitable<void>()> at_end_;
   TaskGroup tasks_;
 };
 

@@ -56,6 +56,10 @@ awaitable<void> EventLines::run() {
   }
 }
 
+void EventLines::print(std::string line) {
+  if (!json_ && !only_trouble_) writer_.write(out_, std::move(line));
+}
+
 void EventLines::print(events::Delivery const& delivery) {
   if (only_trouble_ && !is_trouble(delivery)) return;
   auto const color = color_ ? events::Color::yes : events::Color::no;

@@ -16,6 +16,8 @@ class EventLines {
 
   // Prints until the bus is gone or it is cancelled.
   awaitable<void> run();
+  // A line of another kind; not in JSON output, where every line is an event.
+  void print(std::string line);
 
  private:
   void print(events::Delivery const& delivery);

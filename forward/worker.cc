@@ -24,7 +24,8 @@ Worker::Worker(Shared& shared, config::ForwardSpec spec, config::Reliability rel
       spec_(std::move(spec)),
       reliability_(reliability),
       id_(spec_.id()),
-      machine_(reliability.hold, std::random_device()()),
+      machine_(reliability.hold, std::random_device()(),
+               [this](events::Reason reason) { return shared_.checker.is_final(id_, reason); }),
       wake_(shared.executor),
       relay_ended_(shared.executor),
       tasks_(shared.executor),
@@ -46,15 +47,15 @@ events::ForwardRef Worker::ref() const {
 void Worker::start(std::unique_ptr<net::Listener> listener) {
   listener_ = std::move(listener);
   if (listener_) bound_port_ = listener_->port();
-  auto const initial = spec_.disabled ? events::Status::disabled : events::Status::starting;
-  shared_.checker.register_forward(ref(), spec_.health, *this, initial);
   if (spec_.disabled) {
     listener_.reset();
+    shared_.checker.register_forward(ref(), spec_.health, *this, events::Status::disabled);
     return;
   }
   events::ForwardStarting starting;
   starting.forward = ref();
   shared_.bus.publish(std::move(starting));
+  shared_.checker.register_forward(ref(), spec_.health, *this, events::Status::starting);
   tasks_.spawn(run());
 }
 
@@ -107,7 +108,8 @@ awaitable<void> Worker::run() {
     machine_.tick(now);
     carry_out();
     TimePoint const setup = cluster_.cluster ? kNever : next_setup_;
-    bool const woken = co_await wake_.wait_until(std::min(machine_.deadline(), setup));
+    sleeping_until_ = std::min(machine_.deadline(), setup);
+    bool const woken = co_await wake_.wait_until(sleeping_until_);
     static_cast<void>(woken);
   }
 }
@@ -291,7 +293,7 @@ void Worker::carry_out() {
     }
   }
   carrying_out_ = false;
-  wake_.set();
+  if (machine_.deadline() < sleeping_until_) wake_.set();
 }
 
 void Worker::act(Dial const& action) { tasks_.spawn(dial(action.tunnel, action.choice)); }

@@ -128,6 +128,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   TimePoint last_pod_byte_{};
   TimePoint last_traffic_{};
   bool carrying_out_ = false;
+  TimePoint sleeping_until_ = kNever;  // of run()
   Wakeup wake_;
   Wakeup relay_ended_;
   TaskGroup tasks_;         // setting up, accepting, dialling, probing; ended by retire()

@@ -43,8 +43,9 @@ void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
   bool const replaces = pool_.primary().has_value();
   pool_.up(tunnel);
   refresh_wanted_ = false;
-  was_connected_ = true;
   failing_ = Reason::none;
+  failing_text_.clear();
+  final_ = false;
   actions_.emplace_back(MarkConnected{tunnel, replaces});
   advance(now);
 }
@@ -75,7 +76,7 @@ void WorkerMachine::tunnel_closed(TunnelId tunnel, Error error, bool lived, Time
 void WorkerMachine::accepted(ConnectionId connection, TimePoint now) {
   if (auto const tunnel = pool_.place()) {
     actions_.emplace_back(PlaceConnection{connection, *tunnel});
-  } else if (events::is_permanent(failing_)) {
+  } else if (final_) {
     actions_.emplace_back(ResetConnection{connection, failing_, failing_text_});
   } else if (!pool_.hold(connection, now)) {
     bool const full = pool_.held() >= TunnelPool::kMaxHeld;
@@ -192,6 +193,7 @@ void WorkerMachine::lost(Reason reason, std::string message, std::string pod, Ti
   refresh_wanted_ = false;
   failing_ = reason;
   failing_text_ = message;
+  final_ = false;
   actions_.emplace_back(MarkDisconnected{reason, message, std::move(pod)});
   actions_.emplace_back(MarkReconnecting{reason, std::move(message), backoff_.attempts(), delay});
 }
@@ -201,16 +203,17 @@ void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
   bool const news = reason != failing_ || error.text != failing_text_;
   failing_ = reason;
   failing_text_ = error.text;
+  final_ = is_final_(reason);
   if (pool_.primary()) {  // a refresh that failed: the old tunnel still serves
     next_dial_ = now + std::max<Duration>(backoff_.next(), error.retry_after);
     return;
   }
   bool const resolving = choice_ && choice_->has_error();
   Duration delay = kPermanentRetry;
-  if (!events::is_permanent(reason) && !resolving) delay = backoff_.next();
+  if (!final_ && !resolving) delay = backoff_.next();
   delay = std::max<Duration>(delay, error.retry_after);
   next_dial_ = now + delay;
-  if (events::is_permanent(reason)) reset_held(reason, error.text);
+  if (final_) reset_held(reason, error.text);
   if (news || !resolving) actions_.emplace_back(MarkFailed{reason, error.text});
   if (!resolving) {
     actions_.emplace_back(MarkReconnecting{reason, error.text, backoff_.attempts(), delay});

@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -53,7 +55,11 @@ class WorkerMachine {
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
 
-  WorkerMachine(Duration hold, std::uint32_t seed) : pool_(hold), backoff_(seed) {}
+  // Whether waiting alone will not mend a failure: the checker knows when the forward was last Active.
+  using IsFinal = std::function<bool(events::Reason)>;
+
+  WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final)
+      : is_final_(std::move(is_final)), pool_(hold), backoff_(seed) {}
 
   void start(TimePoint now);
   // Dials and places no more; held connections are reset. What is placed goes on.
@@ -100,14 +106,15 @@ class WorkerMachine {
   void give_up(TunnelId tunnel, Error const& error, TimePoint now);
   void reset_held(events::Reason reason, std::string const& message);
 
+  IsFinal is_final_;
   TunnelPool pool_;
   Backoff backoff_;
   bool started_ = false;
-  bool was_connected_ = false;   // since start: a loss is Reconnecting, not Starting
   bool refresh_wanted_ = false;
   std::optional<Result<k8s::Choice>> choice_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
+  bool final_ = false;  // of the last attempt: nothing is held for it
   TimePoint next_dial_{};
   std::deque<TimePoint> dials_;  // those within kDialWindow
   TimePoint dial_allowed_{};     // when the budget has room again

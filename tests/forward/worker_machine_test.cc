@@ -14,7 +14,7 @@ using events::Reason;
 // A machine, its time, and the actions of the last event.
 class WorkerMachineTest : public testing::Test {
  protected:
-  explicit WorkerMachineTest(Duration hold = 10s) : machine_(hold, 7) {}
+  explicit WorkerMachineTest(Duration hold = 10s) : machine_(hold, 7, events::is_permanent) {}
 
   static Result<k8s::Choice> pod(std::string const& name, std::uint16_t port = 8080) {
     k8s::Choice choice;

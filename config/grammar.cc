@@ -71,15 +71,19 @@ bool take_number(std::string_view text, std::uint16_t& into) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-bool is_number(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
-}
-
 // IANA service names: letters, digits, single hyphens inside, at least one letter.
 bool is_iana_name(std::string_view text) {
   return is_label(text) && text.size() <= kMaxIanaName &&
          text.find("--") == std::string_view::npos &&
          std::any_of(text.begin(), text.end(), is_lower);
+}
+
+// 0x50 and 0o120 could be names, but whoever writes them means a number.
+bool looks_like_number(std::string_view text) {
+  bool const hex = text.starts_with("0x");
+  if (hex || text.starts_with("0o")) text.remove_prefix(2);
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return is_digit(c) || (hex && c >= 'a' && c <= 'f'); });
 }
 
 struct KindWord {
@@ -197,8 +201,9 @@ Complaint parse_target(std::string_view resource, std::string_view selector, Tar
 Complaint check_port(std::string_view port, TargetKind kind) {
   std::uint16_t number = 0;
   bool const named = kind == TargetKind::service ? is_label(port) : is_iana_name(port);
-  if (take_number(port, number) || (named && !is_number(port))) return {};
-  return fmt::format("must be a number 1..65535 or the name of a port, not {}", in_quotes(port));
+  if (take_number(port, number) || (named && !looks_like_number(port))) return {};
+  return fmt::format("must be a decimal number 1..65535 or the name of a port, not {}",
+                     in_quotes(port));
 }
 
 Complaint parse_local_port(std::string_view text, std::uint16_t& into) {
@@ -213,6 +218,8 @@ Complaint parse_local_port(std::string_view text, std::uint16_t& into) {
 Complaint parse_address(std::string_view text, std::string& into) {
   into = std::string(text);
   if (text == "localhost") return {};
+  // inet_pton would stop at a NUL.
+  if (text.find('\0') != std::string_view::npos) into.clear();
   std::array<char, INET6_ADDRSTRLEN> printed{};
   in_addr v4{};
   in6_addr v6{};
@@ -220,7 +227,7 @@ Complaint parse_address(std::string_view text, std::string& into) {
     into = ::inet_ntop(AF_INET, &v4, printed.data(), printed.size());
     return {};
   }
-  if (text.find('\0') == std::string_view::npos && ::inet_pton(AF_INET6, into.c_str(), &v6) == 1) {
+  if (::inet_pton(AF_INET6, into.c_str(), &v6) == 1) {
     // ::ffff:127.0.0.1 is the IPv4 address under another name.
     if (IN6_IS_ADDR_V4MAPPED(&v6)) {
       into = ::inet_ntop(AF_INET, &v6.s6_addr[12], printed.data(), printed.size());

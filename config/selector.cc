@@ -103,7 +103,7 @@ class SelectorParser {
 
   Complaint list(std::string_view operation) {
     std::string const cure =
-        fmt::format("{0} needs values in parentheses, such as {0} (a,b)", in_quotes(operation));
+        fmt::format("{0} needs values in parentheses, such as {0} (a,b)", operation);
     if (token() != "(" || peek() == ")") return cure;
     bool comma_wanted = false;
     while (true) {

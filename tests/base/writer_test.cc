@@ -465,6 +465,34 @@ TEST(WriterTest, GoesOnInTheMiddleOfALineWhenTheDiskHasRoomAgain) {
   EXPECT_EQ(disk->calls, 3);
 }
 
+TEST(WriterTest, LossesInARowAreOneLineAndNothingOvertakesIt) {
+  auto const disk = std::make_shared<Disk>();
+  std::atomic<bool> full = true;
+  disk->answer = [&full](int, std::string_view bytes) -> ssize_t {
+    if (full) errno = EAGAIN;
+    return full ? -1 : static_cast<ssize_t>(bytes.size());
+  };
+  Fd const file(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  Writer writer(Disk::call_of(disk));
+  auto const target = writer.add(file.get(), 1000);
+  std::string expected;
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_TRUE(writer.write(target, std::string(99, 'x')));
+    expected += std::string(99, 'x') + "\n";
+  }
+  EXPECT_FALSE(writer.write(target, std::string(100, 'y')));
+  // There is room for this one, but its place is behind the loss.
+  EXPECT_FALSE(writer.write(target, "z"));
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(writer.write(target, "z"));
+  full = false;
+  EXPECT_TRUE(writer.drain(surely()));
+  EXPECT_TRUE(writer.write(target, "after"));
+  EXPECT_TRUE(writer.drain(surely()));
+  expected += "kportal-cpp: 1002 lines were lost here\nafter\n";
+  std::lock_guard const lock(disk->mutex);
+  EXPECT_EQ(disk->content, expected);
+}
+
 TEST(WriterTest, SmallBitesAndInterruptionsChangeNothing) {
   auto const disk = std::make_shared<Disk>();
   disk->answer = [](int call, std::string_view bytes) -> ssize_t {

@@ -359,6 +359,7 @@ TEST(KubeconfigLoadTest, MalformedFilesAreErrorsThatNameTheFile) {
        "cluster \"x\": certificate-authority-data is not base64"},
       {"users: [{name: x, user: {client-key-data: 'QQ'}}]", "client-key-data is not base64"},
       {"users: [{name: x, user: {client-key-data: 'Q==='}}]", "client-key-data is not base64"},
+      {"users: [{name: x, user: {client-key-data: 'QQ=Q'}}]", "client-key-data is not base64"},
       {"users: [{name: x, user: {client-key-data: 'QQ==QQ=='}}]", "client-key-data is not base64"},
       {"users: [{name: x, user: {client-certificate-data: '===='}}]", "is not base64"},
       {"users: [{name: x, user: {token: {a: b}}}]", "user \"x\": token is not text"},

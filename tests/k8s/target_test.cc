@@ -218,6 +218,14 @@ TEST(TargetTest, APodInUseIsKnownByItsUid) {
   scene.failure(Errc::no_ready_pod);
 }
 
+TEST(TargetTest, APodWithoutAUidIsNotTheOneInUse) {
+  Scene scene = workload_scene();
+  Pod& pod = scene.add(make_pod("api-1", 1));
+  pod.uid = "";
+  pod.ready = false;
+  scene.failure(Errc::no_ready_pod);
+}
+
 // ---- which of them
 
 TEST(TargetTest, TheNewestIsTaken) {
@@ -518,6 +526,13 @@ TEST(TargetTest, AContainerPortOfThatNumberIsUsedWithAWarning) {
   EXPECT_EQ(scene.best(), "api-1:9999");
   EXPECT_EQ(scene.first().warning,
             "service/api has no port 9999, but its pods have and that is used; it has 80 (http)");
+}
+
+TEST(TargetTest, ATargetPortOfAUdpPortIsNone) {
+  Scene scene = service_scene("5353", {{"dns", 53, Protocol::udp, 5353, ""}});
+  scene.add(make_pod("api-1", 1));
+  EXPECT_EQ(scene.failure(Errc::no_such_port),
+            "service/api has no port 5353; it declares no TCP port");
 }
 
 TEST(TargetTest, APortThatNeitherServiceNorPodsHaveIsNoSuchPort) {

@@ -81,8 +81,10 @@ std::size_t Relay::take(Bytes bytes) noexcept {
 }
 
 void Relay::received(std::size_t n) {
+  bool const first = !machine_.answered();
   machine_.received(Clock::now());
   owner_.bytes_received(n);
+  if (first) owner_.answered();
 }
 
 awaitable<void> Relay::run() {

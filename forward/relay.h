@@ -24,6 +24,8 @@ class RelayOwner {
   virtual ~RelayOwner() = default;
   // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any more.
   virtual void relay_left(ConnectionId connection, ConnectionEnd end) = 0;
+  // The pod's first byte on a connection.
+  virtual void answered() = 0;
   virtual void bytes_sent(std::size_t n) = 0;
   virtual void bytes_received(std::size_t n) = 0;
 };

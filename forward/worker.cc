@@ -162,7 +162,9 @@ void Worker::report_failure(Error error) {
       error.text += fmt::format(" (held by {}, pid {})", owner->process, owner->pid);
     }
   }
-  act(MarkFailed{events::reason_of(error.code), error.text});
+  auto const reason = events::reason_of(error.code);
+  bool const news = std::exchange(setup_failure_, reason) != reason;
+  act(MarkFailed{reason, error.text, news});
 }
 
 awaitable<void> Worker::accept_all() {
@@ -274,6 +276,8 @@ void Worker::erase_relay(ConnectionId connection) {
   relay_ended_.set();
 }
 
+void Worker::answered() { shared_.checker.record_activity(id_); }
+
 void Worker::bytes_sent(std::size_t) { last_traffic_ = Clock::now(); }
 
 void Worker::bytes_received(std::size_t) {
@@ -358,11 +362,13 @@ void Worker::act(MarkReconnecting const& action) {
 }
 
 void Worker::act(MarkFailed const& action) {
-  events::ForwardFailed failed;
-  failed.forward = ref();
-  failed.reason = action.reason;
-  failed.message = action.message;
-  shared_.bus.publish(std::move(failed));
+  if (action.news) {
+    events::ForwardFailed failed;
+    failed.forward = ref();
+    failed.reason = action.reason;
+    failed.message = action.message;
+    shared_.bus.publish(std::move(failed));
+  }
   shared_.checker.mark_failed(id_, action.reason, action.message);
 }
 

@@ -82,6 +82,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
   // RelayOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
+  void answered() override;
   void bytes_sent(std::size_t n) override;
   void bytes_received(std::size_t n) override;
   void erase_relay(ConnectionId connection);
@@ -118,6 +119,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   bool accepting_ = false;
   bool retired_ = false;
   TimePoint next_setup_{};
+  events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;
   std::string warned_;          // the last warning of the choice, said once
   std::uint64_t unrest_ = 0;

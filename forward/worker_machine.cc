@@ -200,7 +200,7 @@ void WorkerMachine::lost(Reason reason, std::string message, std::string pod, Ti
 
 void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
   Reason const reason = events::reason_of(error.code);
-  bool const news = reason != failing_ || error.text != failing_text_;
+  bool const news = reason != failing_;
   failing_ = reason;
   failing_text_ = error.text;
   final_ = is_final_(reason);
@@ -214,7 +214,7 @@ void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
   delay = std::max<Duration>(delay, error.retry_after);
   next_dial_ = now + delay;
   if (final_) reset_held(reason, error.text);
-  if (news || !resolving) actions_.emplace_back(MarkFailed{reason, error.text});
+  actions_.emplace_back(MarkFailed{reason, error.text, news});
   if (!resolving) {
     actions_.emplace_back(MarkReconnecting{reason, error.text, backoff_.attempts(), delay});
   }

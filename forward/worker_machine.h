@@ -31,8 +31,8 @@ struct ResetConnection { ConnectionId connection; events::Reason reason; std::st
 struct MarkConnected { TunnelId tunnel; bool refresh; };
 struct MarkDisconnected { events::Reason reason; std::string message; std::string pod; };
 struct MarkReconnecting { events::Reason reason; std::string message; int attempt; Duration delay; };
-// An attempt failed before any tunnel was up, or the target cannot be resolved.
-struct MarkFailed { events::Reason reason; std::string message; };
+// An attempt failed while there is no tunnel. `news`: for another reason than the one before.
+struct MarkFailed { events::Reason reason; std::string message; bool news; };
 // Look at the cluster again, its last word may be outdated.
 struct ResolveAgain {};
 

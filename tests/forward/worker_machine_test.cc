@@ -265,9 +265,10 @@ TEST_F(WorkerMachineTest, ResetsAtOnceUnderAPermanentError) {
 TEST_F(WorkerMachineTest, TellsAnErrorOfTheTargetOnce) {
   start();
   resolve(Error(Errc::not_found, "no pod a"));
-  EXPECT_EQ(all<MarkFailed>().size(), 1u);
-  resolve(Error(Errc::not_found, "no pod a"));
-  EXPECT_TRUE(all<MarkFailed>().empty());
+  EXPECT_TRUE(only<MarkFailed>().news);
+  resolve(Error(Errc::not_found, "still no pod a"));
+  EXPECT_FALSE(only<MarkFailed>().news);
+  EXPECT_EQ(only<MarkFailed>().message, "still no pod a");
 }
 
 TEST_F(WorkerMachineTest, RetriesAPermanentErrorOfADialEachTenSeconds) {

@@ -174,20 +174,22 @@ awaitable<error_code> SpdyConnection::run() {
     tasks_.spawn(read_loop());
     tasks_.spawn(write_loop());
   }
-  bool cancelled = false;
   while (!ended_) {
     changed_.expires_at(session_.deadline());
     auto const [ignored] = co_await changed_.async_wait(asio::as_tuple(asio::use_awaitable));
     static_cast<void>(ignored);
     auto const state = co_await asio::this_coro::cancellation_state;
-    cancelled = state.cancelled() != asio::cancellation_type::none;
-    if (cancelled) end(Errc::closed);
+    if (state.cancelled() != asio::cancellation_type::none) end(Errc::closed);
     keep_alive(Clock::now());
   }
   tasks_.cancel();
   co_await tasks_.join();
+  writing_since_ = kNever;
   co_await asio::this_coro::throw_if_cancelled(throws);
-  if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);
+  auto const state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
   co_return end_;
 }
 
@@ -199,7 +201,7 @@ awaitable<void> SpdyConnection::read_loop() {
       end(read.error);
       break;
     }
-    flowing_ = flowing_ ? read.size > kSmallRead : read.size == into.size();
+    note_flow(read.size);
     receive(into.first(read.size));
     while (reading_paused()) {
       co_await resumed_.wait();
@@ -207,8 +209,16 @@ awaitable<void> SpdyConnection::read_loop() {
   }
 }
 
+void SpdyConnection::note_flow(std::size_t read) {
+  if (read >= kSmallRead) {
+    quiet_reads_ = 0;
+  } else if (quiet_reads_ < kQuietReads) {
+    ++quiet_reads_;
+  }
+}
+
 MutableBytes SpdyConnection::read_buffer() {
-  if (!flowing_) {
+  if (quiet_reads_ == kQuietReads) {
     large_.reset();
     return small_;
   }

@@ -171,13 +171,16 @@ class SpdyConnection : private SpdyEvents {
   friend class Stream;
 
   // Idle connections wait in the small buffer. A read that fills it means that bytes flow: then the
-  // large one is used, until a read brings no more than the small one holds.
+  // large one is used, until so many reads in a row would not have filled the small one. Four,
+  // because spdystream writes a DATA frame as 4, 4 and n bytes, and an answer to a PING in four.
   static constexpr std::size_t kSmallRead = 4 * 1024;
   static constexpr std::size_t kLargeRead = 128 * 1024;
+  static constexpr int kQuietReads = 4;
 
   awaitable<void> read_loop();
   awaitable<void> write_loop();
   MutableBytes read_buffer();
+  void note_flow(std::size_t read);
   void receive(Bytes bytes);
   void tell_taken();
   void keep_alive(TimePoint now);
@@ -211,7 +214,7 @@ class SpdyConnection : private SpdyEvents {
 
   std::array<std::byte, kSmallRead> small_{};
   std::unique_ptr<std::byte[]> large_;
-  bool flowing_ = false;
+  int quiet_reads_ = kQuietReads;
 
   Wakeup to_write_;
   Wakeup resumed_;

@@ -35,7 +35,7 @@ Result<StreamId> SpdySession::open_stream(Headers const& headers, Fin fin) {
   if (going_away_ || failed_) return Error(Errc::closed, "the connection has ended");
   if (next_id_ > kMaxStreamId) return Error(Errc::limit, "the connection's stream ids are used up");
   if (streams_.size() >= kMaxStreams) return Error(Errc::limit, "too many streams are open");
-  if (control_.size() - control_sent_ > kMaxQueuedControl) {
+  if (control_.size() > kMaxQueuedControl) {
     return Error(Errc::limit, "too much waits to be sent");
   }
   if (error_code const error = check_headers(headers, HeaderKind::request); error) {
@@ -160,6 +160,8 @@ error_code SpdySession::take_syn_stream(Frame const& frame, SpdyEvents& events) 
   Headers headers;
   error_code const error = decoder_.decode(frame.bytes, HeaderKind::request, headers);
   if (error) return error;
+  // Each is answered, by a reply or a reset.
+  if (control_.size() > kMaxQueuedControl) return Errc::limit;
   StreamId const stream = frame.stream;
   // As spdystream, ids of this side's parity are taken; then this side goes on behind them.
   StreamId const least = is_own(stream) ? std::max(next_id_, next_peer_id_) : next_peer_id_;
@@ -226,11 +228,11 @@ void SpdySession::take_fin(StreamId stream, SpdyEvents& events) {
 
 std::optional<Chunk> SpdySession::next_chunk() {
   taken_.clear();
-  std::size_t const control = std::min(control_.size() - control_sent_, Chunk::kPayload);
+  std::size_t const control = std::min(control_.size(), Chunk::kPayload);
   std::size_t size = control;
   std::size_t streams = 0;
   // Data may follow control frames once all of them are in, the last one whole.
-  bool const all = control_sent_ + control == control_.size();
+  bool const all = control == control_.size();
   while (all && streams < turns_.size()) {
     std::size_t const data = streams_.at(turns_[streams]).queued.size();
     if (data > kMaxCopied || size + kFrameHeaderSize + data > Chunk::kPayload) break;
@@ -268,11 +270,12 @@ Chunk SpdySession::take_turn() {
 }
 
 void SpdySession::take_control(std::size_t size, Chunk& chunk) {
-  chunk.append(Bytes(control_).subspan(control_sent_, size));
-  control_sent_ += size;
-  if (control_sent_ < control_.size()) return;
-  control_ = {};
-  control_sent_ = 0;
+  chunk.append(Bytes(control_).first(size));
+  if (size == control_.size()) {
+    control_ = {};
+  } else {
+    control_.erase(control_.begin(), control_.begin() + static_cast<std::ptrdiff_t>(size));
+  }
 }
 
 bool SpdySession::queued(StreamId stream) const {
@@ -323,7 +326,7 @@ void SpdySession::queue_control(Bytes bytes) {
 }
 
 error_code SpdySession::queue_answer(Bytes bytes) {
-  if (control_.size() - control_sent_ > kMaxQueuedControl) return Errc::limit;
+  if (control_.size() > kMaxQueuedControl) return Errc::limit;
   queue_control(bytes);
   return {};
 }

@@ -146,9 +146,8 @@ class SpdySession {
   Streams streams_;
 
   std::vector<std::byte> control_;  // whole frames, in the order of their compression
-  std::size_t control_sent_ = 0;
-  std::deque<StreamId> turns_;  // streams with a queued chunk
-  std::size_t lingering_ = 0;   // bytes of them that belong to reset streams
+  std::deque<StreamId> turns_;      // streams with a queued chunk
+  std::size_t lingering_ = 0;       // bytes of them that belong to reset streams
   std::vector<StreamId> taken_;
 
   TimePoint last_received_;

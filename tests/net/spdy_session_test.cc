@@ -725,6 +725,20 @@ TEST_F(SpdySessionTest, LimitsAnswersThatAreNotRead) {
   }
 }
 
+TEST_F(SpdySessionTest, LimitsRepliesThatAreNotRead) {
+  // Streams that are opened and reset again count against no other limit.
+  server.log.then = [&](StreamId stream) { static_cast<void>(server.session.reply(stream, {})); };
+  error_code error;
+  int opened = 0;
+  while (!error && opened < 100000) {
+    client.session.reset(client.open(), RstStatus::cancel);
+    error = server.receive(client.sent());
+    ++opened;
+  }
+  EXPECT_EQ(error, Errc::limit);
+  EXPECT_LT(server.sent().size(), SpdySession::kMaxQueuedControl + 100);
+}
+
 TEST_F(SpdySessionTest, LimitsStreams) {
   for (std::size_t i = 0; i < SpdySession::kMaxStreams; ++i) {
     ASSERT_TRUE(client.session.open_stream({}, Fin::no).has_value());

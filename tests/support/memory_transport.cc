@@ -53,6 +53,7 @@ error_code MemoryTransport::begin_operation() {
 awaitable<net::IoResult> MemoryTransport::read_some(MutableBytes into) {
   error_code const error = begin_operation();
   if (error) co_return net::IoResult(error, 0);
+  read_room_ = into.size();
   while (in_.size() == 0 && !in_.write_end_closed && !closed_) {
     co_await in_.to_read.wait();
   }

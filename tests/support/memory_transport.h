@@ -60,6 +60,8 @@ class MemoryTransport final : public net::Transport {
   std::vector<std::size_t> const& writes() const { return writes_; }
   void keep_written() { keep_ = true; }
   std::string const& written() const { return written_; }
+  // The room of the read that waits, or of the last one.
+  std::size_t read_room() const { return read_room_; }
   bool closed() const { return closed_; }
 
  private:
@@ -76,6 +78,7 @@ class MemoryTransport final : public net::Transport {
   std::size_t max_read_ = kUnlimited;
   std::size_t break_at_ = kUnlimited;
   std::size_t total_read_ = 0;
+  std::size_t read_room_ = 0;
   std::size_t capacity_ = kUnlimited;
   FailCount* fail_count_ = nullptr;
   std::vector<std::size_t> writes_;

@@ -53,9 +53,9 @@ awaitable<void> run_source(PodSocket& socket) {
   }
 }
 
-// Until this side is closed: a program that does not read learns nothing from its peer.
+// The real one would not even notice that its peer has gone; that would only leave garbage here.
 awaitable<void> run_stuck(PodSocket& socket) {
-  co_await socket.wait_closed_here();
+  co_await socket.wait_closed();
 }
 
 awaitable<void> run_banner(PodSocket& socket, PodProgram const& program) {

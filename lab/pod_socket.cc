@@ -129,21 +129,17 @@ bool PodSocket::closed() const {
   return shared_->closed[side] || shared_->closed[1 - side];
 }
 
-bool PodSocket::closed_here() const {
-  return shared_->closed[static_cast<std::size_t>(side_)];
-}
-
 awaitable<void> PodSocket::wait_readable(TimePoint deadline) {
   auto& in = shared_->pipes[static_cast<std::size_t>(1 - side_)];
-  while (in.size == 0 && !in.fin && !in.reset && !closed_here()) {
+  while (in.size == 0 && !in.fin && !in.reset && !closed()) {
     auto const woken = co_await in.readable.wait_until(deadline);
     if (!woken) co_return;
   }
 }
 
-awaitable<void> PodSocket::wait_closed_here() {
+awaitable<void> PodSocket::wait_closed() {
   auto& in = shared_->pipes[static_cast<std::size_t>(1 - side_)];
-  while (!closed_here()) {
+  while (!closed()) {
     co_await in.readable.wait();
   }
 }

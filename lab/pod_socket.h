@@ -31,11 +31,10 @@ class PodSocket : public net::Transport {
   void reset() noexcept;
   // Close or reset, whichever end did it: nothing more can be read or written here.
   bool closed() const;
-  bool closed_here() const;
   // Returns once there is something to read (or an end), or at `deadline`; reads nothing.
   awaitable<void> wait_readable(TimePoint deadline);
-  // Returns after close() or reset() of this end. Not while a read waits.
-  awaitable<void> wait_closed_here();
+  // Returns after close() or reset() of either end. Not while a read waits.
+  awaitable<void> wait_closed();
 
   struct Shared;
   PodSocket(std::shared_ptr<Shared> shared, int side);

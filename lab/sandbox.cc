@@ -17,34 +17,40 @@ Sandbox::Sandbox(asio::any_io_executor executor, TaskGroup& programs, ChangeSign
       program_(std::move(program)),
       ports_(std::move(ports)) {}
 
+// A program's end of a connection, listed for as long as it lives.
+class Sandbox::Accepted {
+ public:
+  Accepted(Sandbox& sandbox, std::unique_ptr<PodSocket> socket)
+      : sandbox_(sandbox),
+        socket_(std::move(socket)),
+        at_(sandbox.sockets_.insert(sandbox.sockets_.end(), socket_.get())) {}
+  ~Accepted() {
+    sandbox_.sockets_.erase(at_);
+    sandbox_.changed_.notify();
+  }
+  Accepted(Accepted const&) = delete;
+  Accepted& operator=(Accepted const&) = delete;
+  PodSocket& socket() { return *socket_; }
+
+ private:
+  Sandbox& sandbox_;
+  std::unique_ptr<PodSocket> socket_;
+  std::list<PodSocket*>::iterator at_;
+};
+
 std::unique_ptr<PodSocket> Sandbox::connect(std::uint16_t port) {
   auto const at = ports_.find(port);
   if (closed_ || !running_ || at == ports_.end()) return nullptr;
   auto [ours, theirs] = make_pod_sockets(executor_, kSocketBuffer);
   ++accepted_;
-  programs_.spawn(run(at->second, std::move(theirs)));
+  programs_.spawn(run(at->second, program_, std::make_unique<Accepted>(*this, std::move(theirs))));
   changed_.notify();
   return std::move(ours);
 }
 
-awaitable<void> Sandbox::run(PortBehaviour behaviour, std::unique_ptr<PodSocket> socket) {
-  struct Entry {
-    Entry(Sandbox& s, PodSocket* socket)
-        : sandbox(s), at(s.sockets_.insert(s.sockets_.end(), socket)) {
-      ++sandbox.open_;
-    }
-    ~Entry() {
-      sandbox.sockets_.erase(at);
-      --sandbox.open_;
-      sandbox.changed_.notify();
-    }
-    Entry(Entry const&) = delete;
-    Entry& operator=(Entry const&) = delete;
-    Sandbox& sandbox;
-    std::list<PodSocket*>::iterator at;
-  };
-  Entry const entry(*this, socket.get());
-  co_await run_pod_port(behaviour, program_, *socket);
+awaitable<void> Sandbox::run(PortBehaviour behaviour, std::shared_ptr<PodProgram> program,
+                             std::unique_ptr<Accepted> accepted) {
+  co_await run_pod_port(behaviour, std::move(program), accepted->socket());
 }
 
 void Sandbox::stop() {

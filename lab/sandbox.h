@@ -42,12 +42,14 @@ class Sandbox {
   void listen(std::uint16_t port, PortBehaviour behaviour);
   void unlisten(std::uint16_t port);
 
-  std::size_t open_connections() const { return open_; }
+  std::size_t open_connections() const { return sockets_.size(); }
   std::uint64_t connections() const { return accepted_; }
   PodProgram& program() { return *program_; }
 
  private:
-  awaitable<void> run(PortBehaviour behaviour, std::unique_ptr<PodSocket> socket);
+  class Accepted;
+  static awaitable<void> run(PortBehaviour behaviour, std::shared_ptr<PodProgram> program,
+                             std::unique_ptr<Accepted> accepted);
 
   asio::any_io_executor executor_;
   TaskGroup& programs_;
@@ -59,7 +61,6 @@ class Sandbox {
   std::list<PodSocket*> sockets_;  // of the programs; each leaves the list before it dies
   bool running_ = true;
   bool closed_ = false;
-  std::size_t open_ = 0;
   std::uint64_t accepted_ = 0;
 };
 

@@ -244,6 +244,7 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
   auto const tunnel = tunnels_.at(ticket.generation);
   auto const verdict = co_await healthcheck::probe_port(*tunnel.connection, tunnel.port,
                                                         next_request_++, method, deadline);
+  if (verdict.good()) machine_.proved_alive();
   shared_.checker.probe_result(id_, ticket, verdict);
 }
 
@@ -252,7 +253,9 @@ awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
   TimePoint const asked = Clock::now();
   connection->ping();
   co_await sleep_until(deadline);
-  bool const lives = connection->last_received() > asked || connection->reading_paused();
+  bool const answered = connection->last_received() > asked;
+  if (answered) machine_.proved_alive();
+  bool const lives = answered || connection->reading_paused();
   shared_.checker.ping_result(id_, ticket, lives);
 }
 
@@ -276,7 +279,10 @@ void Worker::erase_relay(ConnectionId connection) {
   relay_ended_.set();
 }
 
-void Worker::answered() { shared_.checker.record_activity(id_); }
+void Worker::answered() {
+  machine_.proved_alive();
+  shared_.checker.record_activity(id_);
+}
 
 void Worker::bytes_sent(std::size_t) { last_traffic_ = Clock::now(); }
 

@@ -75,6 +75,9 @@ class WorkerMachine {
   // `lived`: the peer sent at least one byte on it.
   void tunnel_closed(TunnelId tunnel, Error error, bool lived, TimePoint now);
 
+  // The tunnel in use brought a pod's byte or the answer to a ping.
+  void proved_alive() { backoff_.reset(); }
+
   void accepted(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                         ConnectionEnd end, TimePoint now);

@@ -173,6 +173,17 @@ TEST_F(WorkerMachineTest, ATunnelWithoutProofOfLifeDoesNotResetTheBackoff) {
   EXPECT_GT(only<MarkReconnecting>().delay, 400ms);
 }
 
+TEST_F(WorkerMachineTest, ProofOfLifeResetsTheBackoff) {
+  serving("a");
+  resolve(pod("b"), true);
+  EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
+  dialled(only<Dial>().tunnel);
+  machine_.proved_alive();
+  resolve(pod("c"), true);
+  EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
+  EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+}
+
 TEST_F(WorkerMachineTest, KeepsToItsBudgetOfDials) {
   TunnelId tunnel = serving();
   int dials = 1;

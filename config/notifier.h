@@ -26,7 +26,8 @@ class Notifier {
 
   // From now on these, and no others. Directories that do not exist are left out.
   void watch(std::vector<Lookup> const& lookups);
-  // True if something happened to one of them since the last call; at `deadline` false.
+  // True if something happened to one of them since the last call. False at `deadline` at the
+  // latest.
   asio::awaitable<bool> wait_until(TimePoint deadline);
 
  private:

@@ -115,7 +115,7 @@ awaitable<void> TargetWatch::follow_workload() {
     auto const answer = co_await cluster_.rest().get(workload_path(), deadline);
     workload_.reset();
     if (answer.has_error()) {
-      workload_.emplace(answer.error().within(cluster_.rest().server()));
+      workload_.emplace(answer.error());
     } else {
       workload_.emplace(parse_workload(*answer));
     }

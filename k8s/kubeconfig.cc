@@ -212,7 +212,7 @@ Error no_such_context(Kubeconfig const& kubeconfig, std::string const& name) {
   std::string const* const close = closest(kubeconfig.contexts, name);
   return {Errc::no_such_context,
           fmt::format("no context \"{}\" in the kubeconfig{}; {}", name,
-                      close == nullptr ? "" : fmt::format(", did you mean \"{}\"?", *close),
+                      close == nullptr ? "" : fmt::format(" (did you mean \"{}\"?)", *close),
                       list_contexts(kubeconfig))};
 }
 

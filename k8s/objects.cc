@@ -352,52 +352,52 @@ class Reader {
   Json root_;
 };
 
+// The number that is exactly these digits; -1 if they are none.
+int digits_at(std::string_view text, std::size_t at, std::size_t count) {
+  if (at + count > text.size()) return -1;
+  int value = 0;
+  char const* const begin = text.data() + at;
+  auto const [stop, problem] = std::from_chars(begin, begin + count, value);
+  return problem == std::errc{} && stop == begin + count ? value : -1;
+}
+
+// "Z", "+01:00" or "-05:30".
+std::optional<std::chrono::minutes> parse_offset(std::string_view text) {
+  if (text == "Z") return std::chrono::minutes{0};
+  int const hours = digits_at(text, 1, 2);
+  int const minutes = digits_at(text, 4, 2);
+  bool const valid = text.size() == 6 && (text[0] == '+' || text[0] == '-') && text[3] == ':' &&
+                     hours >= 0 && minutes >= 0;
+  if (!valid) return std::nullopt;
+  std::chrono::minutes const offset = std::chrono::hours{hours} + std::chrono::minutes{minutes};
+  return text[0] == '-' ? -offset : offset;
+}
+
 // RFC 3339 as metav1.Time and MicroTime write it: 2026-11-23T14:05:01Z, perhaps with a fraction or
 // an offset.
 std::optional<std::chrono::sys_seconds> parse_time(std::string_view text) {
-  auto const number = [&text](std::size_t at, std::size_t digits) -> int {
-    if (at + digits > text.size()) return -1;
-    int value = 0;
-    char const* const begin = text.data() + at;
-    auto const [stop, problem] = std::from_chars(begin, begin + digits, value);
-    return problem == std::errc{} && stop == begin + digits ? value : -1;
-  };
   if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
       text[16] != ':') {
     return std::nullopt;
   }
-  int const year = number(0, 4);
-  int const month = number(5, 2);
-  int const day = number(8, 2);
-  int const hour = number(11, 2);
-  int const minute = number(14, 2);
-  int const second = number(17, 2);
-  if (std::min({year, month, day, hour, minute, second}) < 0 || hour > 23 || minute > 59 ||
-      second > 60) {
-    return std::nullopt;
-  }
+  int const year = digits_at(text, 0, 4);
+  int const month = digits_at(text, 5, 2);
+  int const day = digits_at(text, 8, 2);
+  int const hour = digits_at(text, 11, 2);
+  int const minute = digits_at(text, 14, 2);
+  int const second = digits_at(text, 17, 2);
+  bool const numbers = std::min({year, month, day, hour, minute, second}) >= 0;
+  if (!numbers || hour > 23 || minute > 59 || second > 60) return std::nullopt;
   std::chrono::year_month_day const date{std::chrono::year{year},
                                          std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
-  if (!date.ok()) return std::nullopt;
-  std::size_t at = 19;
-  if (text[at] == '.') {
-    ++at;
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
-  }
-  std::chrono::minutes offset{0};
-  if (text.substr(at) != "Z") {
-    int const hours = number(at + 1, 2);
-    int const minutes = number(at + 4, 2);
-    if (text.size() != at + 6 || (text[at] != '+' && text[at] != '-') || text[at + 3] != ':' ||
-        hours < 0 || minutes < 0) {
-      return std::nullopt;
-    }
-    offset = std::chrono::hours{hours} + std::chrono::minutes{minutes};
-    if (text[at] == '-') offset = -offset;
-  }
+  text.remove_prefix(19);
+  if (text.front() == '.')
+    text.remove_prefix(std::min(text.find_first_not_of("0123456789", 1), text.size()));
+  auto const offset = parse_offset(text);
+  if (!date.ok() || !offset) return std::nullopt;
   return std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
-         std::chrono::seconds{second} - offset;
+         std::chrono::seconds{second} - *offset;
 }
 
 std::chrono::sys_seconds Reader::time(Json const& parent, char const* key) {

@@ -474,7 +474,7 @@ TEST(KubeconfigLoadTest, EveryPrefixIsReadOrRefused) {
 
 TEST(KubeconfigContextTest, AnUnknownContextListsTheOthers) {
   EXPECT_EQ(text_of(resolve(kFull, "stagng"), Errc::no_such_context),
-            "no context \"stagng\" in the kubeconfig, did you mean \"staging\"?; there are: "
+            "no context \"stagng\" in the kubeconfig (did you mean \"staging\"?); there are: "
             "anonymous, staging");
   EXPECT_EQ(text_of(resolve(kFull, "production"), Errc::no_such_context),
             "no context \"production\" in the kubeconfig; there are: anonymous, staging");

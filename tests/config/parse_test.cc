@@ -788,9 +788,13 @@ TEST_F(LoadTest, ReportsAnUnreadableFile) {
   ::chmod((dir_ / "f").c_str(), 0);
   uid_t const user = ::geteuid();
   constexpr uid_t kNobody = 65'534;  // root reads everything
-  if (user == 0) ASSERT_EQ(::seteuid(kNobody), 0);
+  if (user == 0) {
+    ASSERT_EQ(::seteuid(kNobody), 0);
+  }
   Texts const found = problems({dir_ / "f"});
-  if (user == 0) ASSERT_EQ(::seteuid(user), 0);
+  if (user == 0) {
+    ASSERT_EQ(::seteuid(user), 0);
+  }
   EXPECT_THAT(found, ElementsAre((dir_ / "f") + ": cannot be read: Permission denied"));
 }
 

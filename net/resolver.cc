@@ -94,7 +94,8 @@ struct Resolver::State {
     std::optional<asio::any_io_executor> executor;
   };
 
-  State(asio::any_io_executor e, Lookup l) : executor(e), lookup(std::move(l)) {
+  State(asio::any_io_executor e, Lookup l, Duration f)
+      : executor(e), lookup(std::move(l)), fresh(f) {
     gate->executor = std::move(e);
   }
   Name& name_of(std::string const& host);
@@ -105,6 +106,7 @@ struct Resolver::State {
 
   asio::any_io_executor executor;
   Lookup lookup;
+  Duration fresh;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::list<Name> names;  // the one that came first gets a thread first
   std::size_t running = 0;
@@ -129,7 +131,7 @@ void Resolver::State::start_due(std::shared_ptr<State> const& self) {
     if (name.waiters.empty()) continue;
     bool const first = name.running == 0 && running < kMaxThreads;
     bool const extra =
-        name.running > 0 && running < kMaxThreads / 2 && now - name.newest_at >= kFresh;
+        name.running > 0 && running < kMaxThreads / 2 && now - name.newest_at >= fresh;
     if (first || extra) start(name, self);
   }
 }
@@ -184,8 +186,8 @@ void Resolver::State::finish(std::string const& host, std::uint64_t id,
 Resolver::Resolver(asio::any_io_executor executor)
     : Resolver(std::move(executor), &system_lookup) {}
 
-Resolver::Resolver(asio::any_io_executor executor, Lookup lookup)
-    : state_(std::make_shared<State>(std::move(executor), std::move(lookup))) {}
+Resolver::Resolver(asio::any_io_executor executor, Lookup lookup, Duration fresh)
+    : state_(std::make_shared<State>(std::move(executor), std::move(lookup), fresh)) {}
 
 Resolver::~Resolver() {
   std::lock_guard const lock(state_->gate->mutex);

@@ -40,7 +40,7 @@ class Resolver {
 
   // The executor's loop must outlive the Resolver. The second form is for tests.
   explicit Resolver(asio::any_io_executor executor);
-  Resolver(asio::any_io_executor executor, Lookup lookup);
+  Resolver(asio::any_io_executor executor, Lookup lookup, Duration fresh = kFresh);
   // Lookups still running are forgotten. Nobody may be waiting in resolve().
   ~Resolver();
   Resolver(Resolver const&) = delete;

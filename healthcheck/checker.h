@@ -33,8 +33,11 @@ class Subject {
   // through another one to the same pod if that one is stalled. `method` is never none. At most one
   // probe is under way, but for one of an older generation, which nobody waits for any more.
   virtual void start_probe(Ticket ticket, config::ProbeMethod method, TimePoint deadline) = 0;
+  // Pings the tunnel. One that is stalled for a reason of ours (nobody reads) but shows life in
+  // another way counts as answered.
   virtual void start_ping(Ticket ticket, TimePoint deadline) = 0;
-  // Asked for while there is a tunnel, at each check: cheap, changes nothing.
+  // Asked for while there is a tunnel, at each check and within mark_connected: cheap, changes
+  // nothing, and knows the new tunnel already.
   virtual Evidence evidence() const = 0;
 };
 

@@ -46,8 +46,9 @@ struct ProbeVerdict {
   Reason reason() const;
 };
 
-// What the worker knows without asking anybody, about the tunnel of the newest generation and the
-// user connections on it. TimePoint{} = never.
+// What the worker knows without asking anybody: of the tunnel of the newest generation and of the
+// user connections on it, for bytes of a pod that was left prove nothing of the next.
+// TimePoint{} = never.
 struct Evidence {
   TimePoint last_pod_byte{};              // user bytes from the pod
   TimePoint last_life{};                  // any byte from the peer, frames of the protocol included
@@ -94,7 +95,7 @@ inline constexpr Duration kDoubtGap = std::chrono::seconds(1);
 inline constexpr Duration kAnswerSlack = std::chrono::milliseconds(100);
 // A deadline noticed this late means that the loop itself stood still, and the answer may wait
 // unread.
-inline constexpr Duration kLoopStall = std::chrono::milliseconds(500);
+inline constexpr Duration kLoopStall = std::chrono::milliseconds(100);
 
 class HealthTracker {
  public:
@@ -103,12 +104,13 @@ class HealthTracker {
   HealthTracker(config::HealthCheck settings, Status initial, std::uint64_t first_ticket,
                 TimePoint now, Actions& out);
 
-  // A start, restart or enable, or an idle forward that is wanted: there is no tunnel yet. Changes
-  // nothing if that is so already.
+  // A start, restart or enable, or an idle forward that is wanted: there is no tunnel yet. Not for
+  // each attempt, for it forgets what was lost. Changes nothing if it is so already.
   void mark_starting(TimePoint now, Actions& out);
   void mark_idle(TimePoint now, Actions& out);
   void mark_disabled(TimePoint now, Actions& out);
-  // A tunnel is up (the first, another after a loss, or a refreshed one): it is checked at once.
+  // A tunnel is up: the first, another after a loss, or a refreshed one, but not a further one
+  // beside it. It is checked at once; the status waits for the answer.
   void mark_connected(Generation generation, std::string pod, Evidence const& evidence,
                       TimePoint now, Actions& out);
   // The forward has no tunnel any more, and why.

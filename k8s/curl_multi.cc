@@ -18,6 +18,8 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include "base/printable.h"
+
 namespace kportal::k8s {
 
 namespace {
@@ -71,6 +73,7 @@ std::string plain_text(asio::ip::address const& address) {
   return fmt::format("[{}]", asio::ip::address_v6(address.to_v6().to_bytes()).to_string());
 }
 
+// What can be too long for curl has a bound before it comes here.
 template <class Value>
 void set(CURL* easy, CURLoption option, Value value) {
   [[maybe_unused]] CURLcode const code = curl_easy_setopt(easy, option, value);
@@ -231,6 +234,7 @@ struct HttpStream::Transfer {
   ~Transfer() { end(std::nullopt); }
 
   void set_up();
+  void set_request();
   void add_header(std::string const& name, std::string const& value);
   void set_address(std::string const& url_host);
   void set_tls();
@@ -286,6 +290,12 @@ void HttpStream::Transfer::set_up() {
   set(e, CURLOPT_WRITEFUNCTION, &on_body);
   set(e, CURLOPT_WRITEDATA, this);
 
+  set_request();
+  set_tls();
+}
+
+void HttpStream::Transfer::set_request() {
+  CURL* const e = easy.get();
   // Among several addresses curl shares this time out, so that it must not be its 300 s.
   auto const left = request.connect_deadline == kNever
                         ? kMaxConnect
@@ -293,6 +303,11 @@ void HttpStream::Transfer::set_up() {
   auto const connect = std::clamp(left, milliseconds(1), kMaxConnect);
   set(e, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
 
+  if (request.target.size() > CurlMulti::kMaxTarget) {
+    // It may hold a server's continue token.
+    return end(
+        Error(Errc::limit, fmt::format("a path and query of {} bytes", request.target.size())));
+  }
   bool const rename = !request.tls.server_name.empty() && request.scheme == "https";
   std::string const url_host = rename ? request.tls.server_name : request.host;
   std::string const url = fmt::format("{}://{}:{}{}", request.scheme, bracketed(url_host),
@@ -307,7 +322,6 @@ void HttpStream::Transfer::set_up() {
   for (auto const& [name, value] : request.headers) add_header(name, value);
   set_address(url_host);
   set(e, CURLOPT_HTTPHEADER, headers.get());
-  set_tls();
 }
 
 void HttpStream::Transfer::add_header(std::string const& name, std::string const& value) {
@@ -379,8 +393,8 @@ void HttpStream::Transfer::end(std::optional<Error> error) noexcept {
 void HttpStream::Transfer::end_with(CURLcode code) {
   if (code == CURLE_OK) return end(std::nullopt);
   std::string text = error_text[0] != '\0' ? error_text : curl_easy_strerror(code);
-  std::replace_if(text.begin(), text.end(), is_control, ' ');
-  end(Error(kind_of(code, text), text));
+  text.erase(text.find_last_not_of(". \n") + 1);
+  end(Error(kind_of(code, text), printable(text)));
 }
 
 Error HttpStream::Transfer::timeout() const {

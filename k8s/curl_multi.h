@@ -2,7 +2,7 @@
 // CurlMulti: HTTP requests by libcurl on the loop (curl_multi_socket_action). It decides nothing:
 // no proxy from the environment, no redirect, no netrc, no cookie, no retry, no name lookup. Over
 // TLS it speaks HTTP/2 where the server does, so that many watches share one connection. Owned by
-// the cluster; outlives nothing: its streams fail with Errc::closed when it goes.
+// the cluster; its streams may outlive it and then fail with Errc::closed.
 #pragma once
 
 #include <cstdint>
@@ -102,6 +102,8 @@ class CurlMulti {
   static constexpr std::size_t kMaxHeaderBytes = 256 * 1024;
   // A body read by perform(), and what may lie unread in an HttpStream before it fails.
   static constexpr std::size_t kMaxBody = 64 * 1024 * 1024;
+  // Path and query of a request.
+  static constexpr std::size_t kMaxTarget = 64 * 1024;
   // Of one connection; curl's own default is 100, an API server allows 250 to 1,000.
   static constexpr int kMaxStreams = 1000;
 

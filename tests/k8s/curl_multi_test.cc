@@ -68,6 +68,12 @@ TEST_F(CurlMultiTest, RefusesAHeaderOfTwoLines) {
   EXPECT_TRUE(server_.requests().empty());
 }
 
+TEST_F(CurlMultiTest, RefusesATargetTooLong) {
+  auto const response = get("/" + std::string(10'000'000, 'x'));
+  ASSERT_TRUE(response.has_error());
+  EXPECT_EQ(response.error().code, Errc::limit);
+}
+
 TEST_F(CurlMultiTest, ReadsAnAnswerThatComesByteByByte) {
   server_.script([](ServedRequest const&) { return bytewise(reply(200, "slow", "A: b\r\n")); });
   auto const response = get("/");

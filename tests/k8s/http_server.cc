@@ -61,10 +61,9 @@ Answer bytewise(Answer answer) {
   return answer;
 }
 
-HttpServer::HttpServer(asio::any_io_executor executor, net::TlsContext* tls)
+HttpServer::HttpServer(asio::any_io_executor executor)
     : executor_(executor),
       acceptor_(executor, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
-      tls_(tls),
       tasks_(executor) {}
 
 awaitable<void> HttpServer::accept() {
@@ -78,17 +77,21 @@ awaitable<void> HttpServer::accept() {
 }
 
 awaitable<void> HttpServer::serve(tcp::socket socket, int number) {
+  std::string client_name;
   std::unique_ptr<net::Transport> transport =
       std::make_unique<net::TcpTransport>(std::move(socket));
   if (tls_ != nullptr) {
     auto secured = co_await net::tls_accept(std::move(transport), *tls_, Clock::now() + 10s);
     if (!secured) co_return;
+    auto const peer = (*secured)->peer();
+    if (peer && peer->verified) client_name = peer->common_name;
     transport = std::move(*secured);
   }
   std::string buffer;
   for (;;) {
     ServedRequest request;
     request.connection = number;
+    request.client_name = client_name;
     bool const complete = co_await read_request(*transport, buffer, request);
     if (!complete) co_return;
     requests_.push_back(request);

@@ -32,7 +32,8 @@ struct ServedRequest {
   std::string target;
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  int connection = 0;  // counted from 1
+  int connection = 0;       // counted from 1
+  std::string client_name;  // of a verified certificate
 
   ServedRequest() = default;
 };
@@ -76,8 +77,9 @@ class HttpServer {
  public:
   using Script = std::function<Answer(ServedRequest const&)>;
 
-  HttpServer(asio::any_io_executor executor, net::TlsContext* tls = nullptr);
+  explicit HttpServer(asio::any_io_executor executor);
 
+  void use_tls(net::TlsContext* tls) { tls_ = tls; }
   void script(Script script) { script_ = std::move(script); }
   void start() { tasks_.spawn(accept()); }
   void cancel() { tasks_.cancel(); }
@@ -98,7 +100,7 @@ class HttpServer {
 
   asio::any_io_executor executor_;
   asio::ip::tcp::acceptor acceptor_;
-  net::TlsContext* tls_;
+  net::TlsContext* tls_ = nullptr;
   Script script_;
   std::vector<ServedRequest> requests_;
   int accepted_ = 0;

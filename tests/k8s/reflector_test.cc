@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "k8s/reflector.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "k8s/object_cache.h"
@@ -249,9 +251,19 @@ TEST_F(ReflectorTest, ASilentWatchIsAskedAnewOnAFreshConnection) {
     return stream(++watches == 1 ? first : second);
   });
   start_cache();
-  wait_for_requests(3);
-  EXPECT_TRUE(has(seen(2), "resourceVersion=15"));
-  EXPECT_NE(seen(2).connection, seen(1).connection);
+  wait_for_requests(2);
+  // Another connection that could be used again, dead as the first.
+  auto const other = run(client_.get("/other", soon()));
+  ASSERT_TRUE(other.has_value());
+  run_until([&] { return watches == 2; });
+  std::vector<int> connections;
+  for (auto const& request : server_.requests()) {
+    if (has(request, "resourceVersion=15")) break;
+    connections.push_back(request.connection);
+  }
+  auto const& again = seen(connections.size());
+  EXPECT_TRUE(has(again, "resourceVersion=15"));
+  EXPECT_EQ(std::count(connections.begin(), connections.end(), again.connection), 0);
   EXPECT_FALSE(cache_->error());
 }
 
@@ -325,6 +337,19 @@ TEST_F(ReflectorTest, RefreshListsAgainInTheMiddleOfAWatch) {
   cache_->refresh();
   run_until([&] { return names() == "a2 "; });
   EXPECT_FALSE(cache_->error());
+}
+
+TEST_F(ReflectorTest, RefreshWhileAWatchIsOpened) {
+  Feed& feed = make_feed();
+  int watches = 0, lists = 0;
+  server_.script([&](ServedRequest const& r) {
+    if (!is_watch(r)) return reply(200, list(std::to_string(++lists), {}));
+    if (++watches == 1) cache_->refresh();
+    return stream(feed);
+  });
+  start_cache();
+  run_until([&] { return lists == 2 && watches == 2; });
+  EXPECT_TRUE(has(server_.requests().back(), "resourceVersion=2"));
 }
 
 TEST_F(ReflectorTest, RefreshFromACallbackIsAllowed) {

@@ -176,13 +176,24 @@ TEST_F(RestClientTest, ANameThatDoesNotResolveIsANetworkError) {
   EXPECT_TRUE(body.error().text.starts_with("http://nowhere.test:")) << body.error().text;
 }
 
-TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsTheConnection) {
-  server_.script([](ServedRequest const&) { return reply(200, "x"); });
+TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsAllConnections) {
+  Feed& feed = make_feed();
+  server_.script([&](ServedRequest const& r) {
+    if (r.target == "/first") return stream(feed);
+    return r.target == "/hang" ? hang() : reply(200, "x");
+  });
   auto rest = client();
-  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
-  server_.script([](ServedRequest const&) { return hang(); });
-  auto const late = run(rest.get("/", Clock::now() + 30ms));
+  std::optional<Result<std::string>> first;
+  start(rest.get("/first", soon()), first);
+  run_until([this] { return server_.requests().size() == 1; });
+  ASSERT_TRUE(run(rest.get("/second", soon())).has_value());
+  feed.finish();
+  run_until([&] { return first.has_value(); });
+  // Two connections wait for use.
+  auto const late = run(rest.get("/hang", Clock::now() + 30ms));
   ASSERT_TRUE(late.has_error());
+  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
+  EXPECT_EQ(server_.requests().back().connection, 3);
   EXPECT_EQ(late.error().code, Errc::timeout);
   EXPECT_TRUE(late.error().text.starts_with(rest.server())) << late.error().text;
 }

@@ -254,8 +254,10 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void check_tag(Place place, std::string const& tag) {
     if (is_known_tag(tag)) return;
-    problems_.add(file_, place,
-                  fmt::format("tag {}: tags have no use here; leave it out", in_quotes(tag)));
+    problems_.add(
+        file_, place,
+        fmt::format("tag {}: tags have no use here; if the ! belongs to the value, quote it",
+                    in_quotes(tag)));
   }
 
   // yaml-cpp gives a value that is not there the place of what follows it, lines later perhaps.

@@ -11,6 +11,8 @@
 namespace kportal::config {
 namespace {
 
+using namespace std::string_view_literals;
+
 // The tree on one line, with the places: {key@1:1=text@1:6, ...}.
 std::string shown(Node const& node) {
   std::string out;
@@ -207,7 +209,7 @@ TEST(DocumentTest, RefusesAnOpenQuote) {
 }
 
 TEST(DocumentTest, RefusesTags) {
-  std::string const cure = ": tags have no use here; leave it out";
+  std::string const cure = ": tags have no use here; if the ! belongs to the value, quote it";
   EXPECT_EQ(read("a: !foo 1\n"), "f:1:4: tag \"!foo\"" + cure);
   EXPECT_EQ(read("a: !!python/object {b: 1}\n"),
             "f:1:4: tag \"tag:yaml.org,2002:python/object\"" + cure);
@@ -331,8 +333,7 @@ TEST(DocumentTest, SurvivesMutation) {
   for (std::size_t at = 0; at <= good.size(); ++at) {
     read_document(good.substr(0, at), 0, environment(), problems);
     read_document(good.substr(at), 0, environment(), problems);
-    for (char const c :
-         std::string_view("\0\t\n\r -:?,[]{}#&*!|>'\"%@`~\\<=$\x04\x7f\x80\xff", 35)) {
+    for (char const c : "\0\t\n\r -:?,[]{}#&*!|>'\"%@`~\\<=$\x04\x7f\x80\xff"sv) {
       std::string changed = good;
       changed.insert(at, 1, c);
       read_document(changed, 0, environment(), problems);

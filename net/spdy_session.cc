@@ -231,9 +231,8 @@ std::optional<Chunk> SpdySession::next_chunk() {
   std::size_t const control = std::min(control_.size(), Chunk::kPayload);
   std::size_t size = control;
   std::size_t streams = 0;
-  // Data may follow control frames once all of them are in, the last one whole.
-  bool const all = control == control_.size();
-  while (all && streams < turns_.size()) {
+  // Control frames that do not fit whole leave no room for data to come between.
+  while (streams < turns_.size()) {
     std::size_t const data = streams_.at(turns_[streams]).queued.size();
     if (data > kMaxCopied || size + kFrameHeaderSize + data > Chunk::kPayload) break;
     size += kFrameHeaderSize + data;

@@ -162,6 +162,11 @@ TEST_F(SpdyConnectionTest, OpensTwoStreamsAndSendsFirstDataInOneWrite) {
   ASSERT_EQ(accepted.size(), 2U);
   EXPECT_EQ(accepted[0]->headers(), kErrorHeaders);
   EXPECT_EQ(accepted[1]->headers(), kDataHeaders);
+  Read read;
+  auto wait = [&]() -> awaitable<void> { read = co_await read_all(*accepted[0]); };
+  spawn(wait());
+  poll();
+  EXPECT_EQ(read.end, asio::error::eof);
   error.reset();
   data.reset();
   accepted.clear();
@@ -928,19 +933,22 @@ TEST_F(SpdyConnectionTest, PingsAtOnceWhenAsked) {
 }
 
 TEST_F(SpdyConnectionTest, ABlockedWriteIsNoDeadPeer) {
-  connect(pinging(1ms, 1ms));
+  connect(pinging(1ms, 40ms));
   client_wire->block_writes(true);
   start_client();
   auto stream = open();
+  TimePoint unblocked;
   auto wait = [&]() -> awaitable<void> {
-    co_await sleep_until(Clock::now() + 20ms);
+    co_await sleep_until(Clock::now() + 60ms);
     EXPECT_FALSE(client->ended());
     EXPECT_NE(client->writing_since(), kNever);
-    client_wire->block_writes(false);  // an answer could come now
+    client_wire->block_writes(false);
+    unblocked = Clock::now();
   };
   spawn(wait());
   run();
   EXPECT_EQ(client_end, make_error_code(Errc::ping_timeout));
+  EXPECT_GE(Clock::now() - unblocked, 40ms);  // an answer has all its time from then on
   EXPECT_EQ(client->writing_since(), kNever);
 }
 

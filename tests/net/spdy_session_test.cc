@@ -538,11 +538,13 @@ TEST_F(SpdySessionTest, FillsAChunkAtTheMost) {
 
 TEST_F(SpdySessionTest, CutsManyControlFramesAnywhereButLetsNoDataBetween) {
   StreamId const stream = client.open();
+  client.chunks();
   EXPECT_FALSE(client.send(stream, "a"));
   for (int i = 0; i < 8000; ++i) client.session.ping(kStart);
   std::size_t const control = client.session.next_chunk()->size();
   EXPECT_EQ(control, Chunk::kPayload);
   auto const rest = client.session.next_chunk();
+  EXPECT_EQ(control + rest->size(), 8000U * 12 + 9);
   EXPECT_EQ(to_hex(Bytes(rest->data()).last(9)), "000000010000000161");
   EXPECT_FALSE(client.session.next_chunk());
 }

@@ -206,6 +206,16 @@ std::size_t ApiServer::close_websockets(std::uint16_t code, TunnelFilter filter)
   return met;
 }
 
+std::size_t ApiServer::send_text_messages(TunnelFilter filter) {
+  std::size_t met = 0;
+  for (auto* const connection : impl_->connections_) {
+    if (!impl_->matches(*connection, filter) || !connection->is_websocket()) continue;
+    connection->send_text_message();
+    ++met;
+  }
+  return met;
+}
+
 std::size_t ApiServer::cut_watches(bool abruptly) {
   std::size_t met = 0;
   for (auto* const connection : impl_->connections_) {
@@ -214,6 +224,11 @@ std::size_t ApiServer::cut_watches(bool abruptly) {
     ++met;
   }
   return met;
+}
+
+void ApiServer::silence_watches(bool silent) {
+  impl_->state_.faults.watches_silent = silent;
+  impl_->state_.cluster.objects_changed().notify();
 }
 
 std::size_t ApiServer::cut_connections() {

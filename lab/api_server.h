@@ -77,8 +77,12 @@ class ApiServer {
   std::size_t drop_tunnels(SessionEnd how = SessionEnd::cut, TunnelFilter filter = {});
   // By WebSocket only: a close frame with this code (1000, 1001, 1011), then the TCP end.
   std::size_t close_websockets(std::uint16_t code, TunnelFilter filter = {});
+  // By WebSocket only: a text message, which a tunnel never has.
+  std::size_t send_text_messages(TunnelFilter filter = {});
   // Ends all watches; resets the connection instead if `abruptly`.
   std::size_t cut_watches(bool abruptly = false);
+  // While silent, watches hold back changes, bookmarks and their end.
+  void silence_watches(bool silent);
   std::size_t cut_connections();  // every TCP connection, by reset
   // Silence, no reset: TCP accepts and acknowledges, nothing is read or written; new ones too.
   void freeze();

@@ -146,6 +146,10 @@ void Connection::close_websocket(std::uint16_t code) {
   session_->stop();
 }
 
+void Connection::send_text_message() {
+  if (websocket_ != nullptr) websocket_->send_text("not a tunnel's message");
+}
+
 // Reading
 
 awaitable<bool> Connection::fill() {
@@ -358,14 +362,34 @@ awaitable<bool> Connection::send_chunk(std::string text) {
   co_return co_await send(fmt::format("{:x}\r\n{}\r\n", text.size(), text));
 }
 
-// All that has happened since; false when the client cannot be written to. A forgotten change
-// leaves the cursor where it was.
-awaitable<bool> Connection::send_changes(WatchFilter const& filter, std::uint64_t& cursor,
-                                         std::uint64_t& version) {
-  while (auto const* const change = state_.cluster.change_at(cursor)) {
-    ++cursor;
-    version = change->version;
-    auto line = filter.event(*change);
+// Marks the connection as a watch, and keeps an eye on its client.
+class Connection::Watching {
+ public:
+  explicit Watching(Connection& connection) : connection_(connection) {
+    connection_.watching_ = true;
+    connection_.cut_watch_ = false;
+    connection_.state_.changed();
+    if (connection_.reading_ahead_ || !connection_.input_.empty()) return;
+    connection_.reading_ahead_ = true;
+    connection_.tasks_.spawn(connection_.read_ahead());
+  }
+  ~Watching() {
+    connection_.watching_ = false;
+    connection_.state_.changed();
+  }
+  Watching(Watching const&) = delete;
+  Watching& operator=(Watching const&) = delete;
+
+ private:
+  Connection& connection_;
+};
+
+// All that has happened since; false when the client cannot be written to.
+awaitable<bool> Connection::send_changes(OpenWatch& watch) {
+  while (auto const* const change = state_.cluster.change_at(watch.cursor)) {
+    ++watch.cursor;
+    watch.version = change->version;
+    auto line = watch.filter.event(*change);
     if (!line) continue;
     auto const sent = co_await send_chunk(std::move(*line));
     if (!sent) co_return false;
@@ -373,84 +397,79 @@ awaitable<bool> Connection::send_changes(WatchFilter const& filter, std::uint64_
   co_return true;
 }
 
+// Where the watch begins, and what it shows first; false when it is over already.
+awaitable<bool> Connection::begin_watch(OpenWatch& watch, Query const& query) {
+  auto const& cluster = state_.cluster;
+  auto const wanted = to_number(query.get("resourceVersion"));
+  auto const initial = query.is_true("sendInitialEvents");
+  watch.version = cluster.version();
+  watch.cursor = cluster.cursor_after(watch.version).value_or(0);
+  if (wanted == 0 || initial) {
+    auto lines = watch.filter.initial_events(cluster);
+    if (initial) lines.push_back(watch.filter.bookmark(watch.version, true));
+    for (auto const& line : lines) {
+      auto const sent = co_await send_chunk(line);
+      if (!sent) co_return false;
+    }
+    co_return true;
+  }
+  auto const from = cluster.cursor_after(wanted);
+  if (!from) {
+    co_await send_chunk(expired_event(wanted, cluster.version()));
+    co_return false;
+  }
+  watch.cursor = *from;
+  watch.version = wanted;
+  co_return true;
+}
+
+// What is due now: changes, a bookmark, the end. False when the watch is over.
+awaitable<bool> Connection::advance_watch(OpenWatch& watch) {
+  auto const good = co_await send_changes(watch);
+  if (!good) co_return false;
+  if (state_.cluster.is_forgotten(watch.cursor)) {
+    co_await send_chunk(expired_event(watch.version, state_.cluster.version()));
+    co_return false;
+  }
+  auto const now = Clock::now();
+  auto const over = now >= watch.end;
+  if (watch.bookmarks && (over || now >= watch.next_bookmark)) {
+    co_await send_chunk(watch.filter.bookmark(watch.version, false));
+    watch.next_bookmark = now + state_.options.bookmark_interval;
+  }
+  co_return !over;
+}
+
+bool Connection::watch_is_cut() const {
+  return aborted_ || cut_watch_ || peer_gone_ || state_.stopping;
+}
+
 awaitable<bool> Connection::watch(Exchange const& exchange) {
-  auto const filter = WatchFilter::make(*exchange.resource, exchange.query);
+  auto filter = WatchFilter::make(*exchange.resource, exchange.query);
   if (!filter) {
     auto const code = filter.error().code == Errc::not_found ? 404 : 400;
     co_return co_await send_answer(exchange, status_answer(code, filter.error().text),
                                    std::string());
   }
-  auto const& cluster = state_.cluster;
-  auto const& query = exchange.query;
   auto const sent = co_await send(
       "HTTP/1.1 200 OK\r\nCache-Control: no-cache, private\r\nContent-Type: application/json\r\n"
       "Transfer-Encoding: chunked\r\n\r\n");
   if (!sent) co_return false;
-  struct Watching {
-    explicit Watching(Connection& c) : connection(c) {
-      connection.watching_ = true;
-      connection.cut_watch_ = false;
-      connection.state_.changed();
-    }
-    ~Watching() {
-      connection.watching_ = false;
-      connection.state_.changed();
-    }
-    Watching(Watching const&) = delete;
-    Watching& operator=(Watching const&) = delete;
-    Connection& connection;
-  };
   Watching const watching(*this);
-  if (!reading_ahead_ && input_.empty()) {
-    reading_ahead_ = true;
-    tasks_.spawn(read_ahead());
-  }
-
-  auto const wanted = to_number(query.get("resourceVersion"));
-  auto const bookmarks = query.is_true("allowWatchBookmarks");
-  auto version = cluster.version();
-  auto cursor = cluster.cursor_after(version).value_or(0);
-  if (wanted == 0 || query.is_true("sendInitialEvents")) {
-    auto const lines = filter->initial_events(cluster);
-    for (auto const& line : lines) {
-      auto const good = co_await send_chunk(line);
-      if (!good) co_return false;
-    }
-    if (query.is_true("sendInitialEvents")) {
-      auto const good = co_await send_chunk(filter->bookmark(version, true));
-      if (!good) co_return false;
-    }
-  } else if (auto const from = cluster.cursor_after(wanted)) {
-    cursor = *from;
-    version = wanted;
-  } else {
-    co_await send_chunk(expired_event(wanted, cluster.version()));
-    co_return co_await send("0\r\n\r\n");
-  }
-
-  auto const timeout = to_number(query.get("timeoutSeconds"));
-  auto const end = Clock::now() + (timeout > 0 ? Duration(std::chrono::seconds(timeout))
-                                               : state_.options.watch_timeout);
-  auto next_bookmark = Clock::now() + state_.options.bookmark_interval;
-  while (!aborted_ && !cut_watch_ && !peer_gone_ && !state_.stopping) {
-    if (!state_.faults.watches_silent) {
-      auto const good = co_await send_changes(*filter, cursor, version);
-      if (!good) co_return false;
-      if (cluster.is_forgotten(cursor)) {
-        co_await send_chunk(expired_event(version, cluster.version()));
-        break;
-      }
-      auto const now = Clock::now();
-      auto const over = now >= end;
-      if (bookmarks && (over || now >= next_bookmark)) {
-        auto const marked = co_await send_chunk(filter->bookmark(version, false));
-        if (!marked) co_return false;
-        next_bookmark = now + state_.options.bookmark_interval;
-      }
-      if (over) break;
-    }
-    if (aborted_ || cut_watch_ || peer_gone_ || cluster.change_at(cursor) != nullptr) continue;
-    co_await state_.cluster.objects_changed().wait(std::min(end, next_bookmark));
+  OpenWatch watch(std::move(*filter));
+  watch.bookmarks = exchange.query.is_true("allowWatchBookmarks");
+  auto const timeout = std::chrono::seconds(to_number(exchange.query.get("timeoutSeconds")));
+  watch.end = Clock::now() + (timeout.count() > 0 ? timeout : state_.options.watch_timeout);
+  watch.next_bookmark = Clock::now() + state_.options.bookmark_interval;
+  auto more = co_await begin_watch(watch, exchange.query);
+  while (more && !watch_is_cut()) {
+    auto const silent = state_.faults.watches_silent;
+    if (!silent) more = co_await advance_watch(watch);
+    if (!more || watch_is_cut()) break;
+    if (!silent && state_.cluster.change_at(watch.cursor) != nullptr) continue;
+    auto const due = watch.bookmarks ? std::min(watch.end, watch.next_bookmark) : watch.end;
+    auto const until = silent ? kNever : due;
+    co_await state_.cluster.objects_changed().wait(until);
   }
   auto const ended = co_await send("0\r\n\r\n");
   co_return ended&& exchange.keep_alive;
@@ -559,8 +578,9 @@ awaitable<bool> Connection::upgrade_websocket(Exchange const& exchange,
   }
   auto const key = net::check_websocket_request(exchange.head);
   if (!key) co_return co_await send_text_error(exchange, 400, "Bad Request");
-  auto const protocol =
-      gate == WebSocketGate::wrong_protocol ? std::string() : std::string(*tunnel);
+  std::string protocol(*tunnel);
+  if (gate == WebSocketGate::no_protocol) protocol.clear();
+  if (gate == WebSocketGate::other_protocol) protocol = "v4.channel.k8s.io";
   auto const response = net::encode(net::websocket_response(*key, protocol));
   if (!response) co_return false;
   auto const sent = co_await send(*response);

@@ -71,6 +71,7 @@ class Connection {
   bool is_websocket() const { return websocket_ != nullptr; }
   void end_tunnel(SessionEnd how);
   void close_websocket(std::uint16_t code);
+  void send_text_message();
 
  private:
   // One request as the handlers see it.
@@ -83,6 +84,18 @@ class Connection {
     RequestKind kind = RequestKind::other;
     bool keep_alive = true;
     User user;
+  };
+
+  class Watching;
+  // How far a watch has come.
+  struct OpenWatch {
+    explicit OpenWatch(WatchFilter f) : filter(std::move(f)) {}
+    WatchFilter filter;
+    std::uint64_t cursor = 0;   // of the cluster's history
+    std::uint64_t version = 0;  // of the last change that was looked at
+    bool bookmarks = false;
+    TimePoint end;
+    TimePoint next_bookmark;
   };
 
   awaitable<bool> fill();
@@ -103,9 +116,11 @@ class Connection {
   awaitable<bool> serve_object(Exchange const& exchange);
 
   awaitable<bool> watch(Exchange const& exchange);
+  awaitable<bool> begin_watch(OpenWatch& watch, Query const& query);
+  awaitable<bool> advance_watch(OpenWatch& watch);
+  awaitable<bool> send_changes(OpenWatch& watch);
   awaitable<bool> send_chunk(std::string text);
-  awaitable<bool> send_changes(WatchFilter const& filter, std::uint64_t& cursor,
-                               std::uint64_t& version);
+  bool watch_is_cut() const;
 
   std::optional<RestAnswer> refuse_upgrade(Exchange const& exchange) const;
   awaitable<bool> upgrade(Exchange const& exchange);

@@ -39,9 +39,10 @@ struct Failure {
 // How the upgrade by WebSocket ends on servers that cannot tunnel.
 enum class WebSocketGate {
   open,
-  refused_400,    // the kubelet's answer: query parameter "port" is required
-  refused_403,    // the runtime's bare 403
-  wrong_protocol  // a 101 without the subprotocol
+  refused_400,     // the kubelet's answer: query parameter "port" is required
+  refused_403,     // the runtime's bare 403
+  no_protocol,     // a 101 without a subprotocol
+  other_protocol,  // a 101 with one that was not asked for
 };
 
 // What becomes of a stream that the client opens.
@@ -61,7 +62,7 @@ class Faults {
 
   WebSocketGate websocket = WebSocketGate::open;
   StreamFate new_streams = StreamFate::normal;
-  // Watches are open but silent: changes and bookmarks are held back while this is set.
+  // Watches are open but silent; set it by ApiServer::silence_watches, which wakes them.
   bool watches_silent = false;
 
   // Used by the server: counts one request.

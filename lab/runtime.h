@@ -61,7 +61,8 @@ class PortForwardSession {
   ~PortForwardSession();
 
   // Runs until the client, the transport, or end() and stop() end it; then the transport is closed
-  // and the connections in the pod too. Once; must not be cancelled.
+  // and the connections in the pod too. While its reader waits for a worker it does not notice that
+  // the client has gone, as the real one. Once; must not be cancelled.
   awaitable<void> run();
   // Ends it by script: goaway or resets_and_goaway. The others are of the connection below.
   void end(SessionEnd how);

@@ -122,6 +122,10 @@ awaitable<error_code> TunnelTransport::write_message(Chunk chunk) {
   co_return failed;
 }
 
+void TunnelTransport::send_text(std::string_view text) noexcept {
+  send_control(Opcode::text, as_bytes(text));
+}
+
 void TunnelTransport::close() noexcept {
   close_with(1000);
 }

@@ -24,6 +24,8 @@ class TunnelTransport final : public net::Transport {
   void close() noexcept override;
   // The same with another code.
   void close_with(std::uint16_t code) noexcept;
+  // A text message, which no tunnel has.
+  void send_text(std::string_view text) noexcept;
 
  private:
   bool answer(net::WebSocketEvent const& event);

@@ -304,7 +304,8 @@ TEST_P(KubectlFallbackTest, FallsBackToSpdy) {
 
 INSTANTIATE_TEST_SUITE_P(Gates, KubectlFallbackTest,
                          testing::Values(WebSocketGate::refused_400, WebSocketGate::refused_403,
-                                         WebSocketGate::wrong_protocol));
+                                         WebSocketGate::no_protocol,
+                                         WebSocketGate::other_protocol));
 
 }  // namespace
 }  // namespace kportal::lab

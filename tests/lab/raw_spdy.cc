@@ -72,6 +72,11 @@ RawSpdy& RawSpdy::pair(StreamId id, std::string port) {
   return syn(id + 2, "data", port, request);
 }
 
+std::string RawSpdy::take_text() {
+  auto const now = std::exchange(out_, {});
+  return std::string(as_text(now));
+}
+
 awaitable<bool> RawSpdy::send() {
   auto const now = std::exchange(out_, {});
   auto chunk = Chunk::copy_of(now);

@@ -43,6 +43,8 @@ class RawSpdy {
   // An error stream (id, finished) and a data stream (id + 2).
   RawSpdy& pair(net::StreamId id, std::string port);
   awaitable<bool> send();
+  // The same bytes, for who writes them otherwise.
+  std::string take_text();
 
   // The next frame; nothing at the end of the connection.
   awaitable<std::optional<RawFrame>> read();

@@ -140,8 +140,9 @@ class SpdyConnection : private SpdyEvents {
   void on_stream(std::function<void(std::unique_ptr<Stream>)> accept);
 
   // Runs until the connection is over and says why: the transport's error, eof, Errc::going_away,
-  // Errc::protocol, Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns
-  // all waits of all streams have been told.
+  // Errc::protocol, Errc::limit (a bound of FrameParser, HeaderDecoder or SpdySession),
+  // Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns all waits of
+  // all streams have been told.
   //
   // When cancelled it throws, as every wait does, but only after its own tasks have ended: a group
   // that runs it may be cancelled and joined, and then the connection be destroyed.
@@ -164,8 +165,8 @@ class SpdyConnection : private SpdyEvents {
   bool reading_paused() const { return full_streams_ > 0; }
   // Since when the transport has not completed a write; kNever when none is under way.
   TimePoint writing_since() const { return writing_since_; }
-  // Streams that have not ended in both directions.
-  std::size_t open_streams() const { return session_.open_streams(); }
+  // Streams that have not ended in both directions; none after the end.
+  std::size_t open_streams() const { return ended_ ? 0 : session_.open_streams(); }
 
  private:
   friend class Stream;

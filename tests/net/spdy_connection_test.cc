@@ -823,6 +823,7 @@ TEST_F(SpdyConnectionTest, EndsWithTheTransport) {
   server_wire->close();
   run();
   EXPECT_EQ(client_end, error_code(asio::error::eof));
+  EXPECT_EQ(client->open_streams(), 0U);
   EXPECT_EQ(read.end, asio::error::eof);
 }
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "cmd/app.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <utility>
 
-#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <csignal>
-#include <filesystem>
-#include <utility>
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "config/diff.h"
@@ -78,7 +78,9 @@ App::App(asio::io_context& loop, CommonOptions options, std::vector<std::string>
       stop_(loop.get_executor()),
       tasks_(loop.get_executor()) {}
 
-App::~App() { log::reset_output(); }
+App::~App() {
+  log::reset_output();
+}
 
 ExitCode App::run() {
   if (options_.verbose) log::set_level(log::Level::debug);
@@ -201,12 +203,15 @@ awaitable<void> App::follow_files() {
 
 awaitable<void> App::obey_signals() {
   for (;;) {
-    auto const [error, number] =
-        co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    auto const [error, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) continue;  // cancelled: the next await ends it
     switch (number) {
-      case SIGHUP: reload(); break;
-      case SIGUSR1: log_state(); break;
+      case SIGHUP:
+        reload();
+        break;
+      case SIGUSR1:
+        log_state();
+        break;
       default:
         // The second one does not wait for anything.
         if (stopping_) std::_Exit(static_cast<int>(ExitCode::ok));

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-// App: the running program behind `up` and `demo`: builds the objects, runs the loop, obeys signals,
-// reloads, and ends in two phases (drain, then cut). It knows no protocol and parses no flags. Owned by
-// the command.
+// App: the running program behind `up` and `demo`: builds the objects, runs the loop, obeys
+// signals, reloads, and ends in two phases (drain, then cut). It knows no protocol and parses no
+// flags. Owned by the command.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 
 #include "base/task_group.h"
 #include "base/wakeup.h"

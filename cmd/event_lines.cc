@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cmd/event_lines.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
+#include <unistd.h>
 #include <utility>
 
 #include "events/ndjson.h"
@@ -34,15 +33,17 @@ bool is_trouble(events::Delivery const& delivery) {
          std::holds_alternative<events::WatchdogHung>(fact);
 }
 
-std::string lost_as_json(std::uint64_t count) { return events::to_ndjson(events::Dropped(count)); }
+std::string lost_as_json(std::uint64_t count) {
+  return events::to_ndjson(events::Dropped(count));
+}
 
 }  // namespace
 
 EventLines::EventLines(events::Bus& bus, Writer& writer, CommonOptions const& options)
     : writer_(writer),
-      out_(writer.add(STDOUT_FILENO, Writer::kMaxQueuedBytes,
-                      options.log_format == LogFormat::json ? lost_as_json
-                                                            : Writer::default_loss_line)),
+      out_(writer.add(
+          STDOUT_FILENO, Writer::kMaxQueuedBytes,
+          options.log_format == LogFormat::json ? lost_as_json : Writer::default_loss_line)),
       reader_(bus.read()),
       json_(options.log_format == LogFormat::json),
       only_trouble_(options.quiet),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// EventLines: the subscriber that prints: events as lines on standard output, for people or as NDJSON. It
-// never holds anybody up: what standard output does not take is counted. Owned by App.
+// EventLines: the subscriber that prints: events as lines on standard output, for people or as
+// NDJSON. It never holds anybody up: what standard output does not take is counted. Owned by App.
 #pragma once
 
 #include "base/task_group.h"

@@ -10,14 +10,22 @@
 namespace kportal::cmd {
 namespace {
 
-ExitCode run(UpCommand const& command) { return run_up(command); }
-ExitCode run(ValidateCommand const& command) { return run_validate(command); }
-ExitCode run(DemoCommand const& command) { return run_demo(command); }
+ExitCode run(UpCommand const& command) {
+  return run_up(command);
+}
+ExitCode run(ValidateCommand const& command) {
+  return run_validate(command);
+}
+ExitCode run(DemoCommand const& command) {
+  return run_demo(command);
+}
 ExitCode run(VersionCommand const&) {
   std::printf("kportal-cpp %s\n", kVersion);
   return ExitCode::ok;
 }
-ExitCode run(Answered const& answered) { return answered.code; }
+ExitCode run(Answered const& answered) {
+  return answered.code;
+}
 
 }  // namespace
 }  // namespace kportal::cmd

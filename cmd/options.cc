@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "cmd/options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <map>
 #include <string_view>
+
+#include <CLI/CLI.hpp>
 
 #include "config/duration.h"
 
@@ -14,10 +15,10 @@ namespace kportal::cmd {
 namespace {
 
 // Commands of the contract that do nothing yet; shrinks as they are built.
-constexpr std::array kNotBuilt = {
-    "down", "ps",    "status",   "events", "logs",   "restart", "enable",  "disable", "reload",
-    "port", "wait",  "exec",     "diff",   "doctor", "add",     "remove",  "generate", "convert",
-    "bench", "http", "schema",   "completion"};
+constexpr std::array kNotBuilt = {"down",   "ps",      "status", "events",    "logs",     "restart",
+                                  "enable", "disable", "reload", "port",      "wait",     "exec",
+                                  "diff",   "doctor",  "add",    "remove",    "generate", "convert",
+                                  "bench",  "http",    "schema", "completion"};
 
 bool is_not_built(std::string_view word) {
   return std::find(kNotBuilt.begin(), kNotBuilt.end(), word) != kNotBuilt.end();
@@ -53,9 +54,10 @@ std::string check_duration(std::string const& text) {
 }  // namespace
 
 Command parse_command_line(int argc, char const* const* argv) {
-  CLI::App app("Keeps Kubernetes port-forwards open: declared in a file, checked through the pod, "
-               "repaired by themselves.",
-               "kportal-cpp");
+  CLI::App app(
+      "Keeps Kubernetes port-forwards open: declared in a file, checked through the pod, "
+      "repaired by themselves.",
+      "kportal-cpp");
   app.require_subcommand(1);
   app.set_help_all_flag();
   app.footer("Example:\n  kportal-cpp up -f forwards.yaml");
@@ -63,12 +65,14 @@ Command parse_command_line(int argc, char const* const* argv) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 
   UpCommand up;
-  CLI::App* const up_app = app.add_subcommand("up", "open the forwards of a file and keep them open");
+  CLI::App* const up_app =
+      app.add_subcommand("up", "open the forwards of a file and keep them open");
   add_file_options(*up_app, up.common);
   up_app->get_option("--file")->allow_extra_args(false)->multi_option_policy(
       CLI::MultiOptionPolicy::TakeAll);
-  up_app->add_option("--kubeconfig", up.common.kubeconfig,
-                     "the kubeconfig of forwards that name none")
+  up_app
+      ->add_option("--kubeconfig", up.common.kubeconfig,
+                   "the kubeconfig of forwards that name none")
       ->type_name("FILE");
   add_log_options(*up_app, up.common);
   up_app->add_option("NAME", up.names, "only these forwards (alias, id or resource)");

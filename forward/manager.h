@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Manager: the set of workers that a configuration asks for, and the one subscriber of the bus that acts:
-// it turns facts (stale, unhealthy) into requests to a worker. It never restarts what did not change. It
-// does not read files. Owned by the program.
+// Manager: the set of workers that a configuration asks for, and the one subscriber of the bus that
+// acts: it turns facts (stale, unhealthy) into requests to a worker. It never restarts what did not
+// change. It does not read files. Owned by the program.
 #pragma once
 
 #include <map>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Who listens on a local TCP port, for the message of `port-in-use`. A look at what the system shows to
-// this user, not a lock: the answer may be outdated or missing.
+// Who listens on a local TCP port, for the message of `port-in-use`. A look at what the system
+// shows to this user, not a lock: the answer may be outdated or missing.
 #pragma once
 
 #include <cstdint>

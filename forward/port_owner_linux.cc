@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include <dirent.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <charconv>
+#include <dirent.h>
 #include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "forward/port_owner.h"
 

@@ -4,6 +4,8 @@
 
 namespace kportal::forward {
 
-std::optional<PortOwner> find_port_owner(std::uint16_t) { return std::nullopt; }
+std::optional<PortOwner> find_port_owner(std::uint16_t) {
+  return std::nullopt;
+}
 
 }  // namespace kportal::forward

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "forward/relay.h"
 
+#include <utility>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <utility>
 
 namespace kportal::forward {
 namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-// Until then a silent connection is not known to have been accepted: runtimes answer the stream before
-// they dial the pod's port.
+// Until then a silent connection is not known to have been accepted: runtimes answer the stream
+// before they dial the pod's port.
 constexpr Duration kAcceptedAfter = std::chrono::seconds(1);
 
 }  // namespace
@@ -83,8 +84,7 @@ std::size_t Relay::take(Bytes bytes) noexcept {
 void Relay::received(std::size_t n) {
   bool const first = !machine_.answered();
   machine_.received(Clock::now());
-  owner_.bytes_received(n);
-  if (first) owner_.answered();
+  owner_.bytes_received(tunnel_, n, first);
 }
 
 awaitable<void> Relay::run() {
@@ -182,8 +182,7 @@ awaitable<void> Relay::read_local() {
     std::size_t const n = socket_.read_some(asio::buffer(room.data(), room.size()), error);
     if (error == asio::error::would_block) {
       chunk = Chunk();  // an idle connection holds no buffer
-      auto const [waited] =
-          co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kTuple);
+      auto const [waited] = co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kTuple);
       if (waited && waited != asio::error::operation_aborted) co_return local_failed();
       continue;
     }
@@ -195,7 +194,7 @@ awaitable<void> Relay::read_local() {
     if (discarding_) continue;
     chunk.commit(n);
     machine_.sent(chunk.data(), Clock::now());
-    owner_.bytes_sent(n);
+    owner_.bytes_sent(tunnel_, n);
     error_code const written = co_await stream_->data().write(std::move(chunk));
     if (written && !discarding_) co_return;  // pump_down learns why
   }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Relay: one accepted local connection and, while it is placed, its pair of streams on a tunnel: two
-// pumps and the order in which they end. What it means is decided by RelayMachine (for the connection)
-// and WorkerMachine (for the forward). Owned by the worker; its pumps are tasks of the worker's group.
+// Relay: one accepted local connection and, while it is placed, its pair of streams on a tunnel:
+// two pumps and the order in which they end. What it means is decided by RelayMachine (for the
+// connection) and WorkerMachine (for the forward). Owned by the worker; its pumps are tasks of the
+// worker's group.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
+
+#include <boost/asio/ip/tcp.hpp>
 
 #include "base/task_group.h"
 #include "base/wakeup.h"
@@ -22,20 +24,20 @@ namespace kportal::forward {
 class RelayOwner {
  public:
   virtual ~RelayOwner() = default;
-  // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any more.
+  // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any
+  // more.
   virtual void relay_left(ConnectionId connection, ConnectionEnd end) = 0;
-  // The pod's first byte on a connection.
-  virtual void answered() = 0;
-  virtual void bytes_sent(std::size_t n) = 0;
-  virtual void bytes_received(std::size_t n) = 0;
+  virtual void bytes_sent(TunnelId tunnel, std::size_t n) = 0;
+  // `first`: nothing came back on this connection before.
+  virtual void bytes_received(TunnelId tunnel, std::size_t n, bool first) = 0;
 };
 
 class Relay final : private net::DataSink {
  public:
   // A pod that ended its stream says why on the error stream soon after.
   static constexpr Duration kErrorTextWait = std::chrono::seconds(2);
-  // How long what the client still sends is read and dropped after the pod's end, so that closing does
-  // not take the answer back.
+  // How long what the client still sends is read and dropped after the pod's end, so that closing
+  // does not take the answer back.
   static constexpr Duration kLinger = std::chrono::seconds(5);
 
   Relay(ConnectionId id, asio::ip::tcp::socket socket, config::HalfClose half_close,
@@ -81,13 +83,13 @@ class Relay final : private net::DataSink {
   std::uint16_t port_ = 0;
   std::shared_ptr<net::SpdyConnection> connection_;  // outlives the streams on it
   std::unique_ptr<net::PortStream> stream_;
-  Wakeup up_wake_;       // for pump_up, while it waits to pass the end of stream
+  Wakeup up_wake_;  // for pump_up, while it waits to pass the end of stream
   Wakeup up_ended_;
   bool up_running_ = false;
   bool stopping_up_ = false;
-  bool discarding_ = false;   // the pod's side is over: local bytes are read and dropped
+  bool discarding_ = false;    // the pod's side is over: local bytes are read and dropped
   bool local_failed_ = false;  // the client reset the connection, or we were told to
-  bool writing_ = false;      // pump_down writes: the sink must not overtake it
+  bool writing_ = false;       // pump_down writes: the sink must not overtake it
 };
 
 }  // namespace kportal::forward

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// RelayMachine: what one relayed connection decides: when the client's end of stream is passed on, whether
-// the pod's end can be trusted, and whether the connection may still go to another pod. Pure; Relay moves
-// the bytes.
+// RelayMachine: what one relayed connection decides: when the client's end of stream is passed on,
+// whether the pod's end can be trusted, and whether the connection may still go to another pod.
+// Pure; Relay moves the bytes.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,8 @@ class RelayMachine {
   // answered our last byte, or where it has not answered.
   static constexpr Duration kAnsweredSilence = std::chrono::seconds(1);
   static constexpr Duration kUnansweredSilence = std::chrono::seconds(2);
-  // An end this long after our FIN, with bytes in between, is the runtime's knife, not the pod's end.
+  // An end this long after our FIN, with bytes in between, is the runtime's knife, not the pod's
+  // end.
   static constexpr Duration kCutFrom = std::chrono::milliseconds(800);
   static constexpr Duration kCutUntil = std::chrono::milliseconds(1500);
 
@@ -39,7 +40,8 @@ class RelayMachine {
   void local_ended() { local_ended_ = true; }
   void fin_sent(TimePoint now) { fin_sent_ = now; }
 
-  // When the client's end of stream is to be passed on; kNever while there is none, or it is kept back.
+  // When the client's end of stream is to be passed on; kNever while there is none, or it is kept
+  // back.
   TimePoint fin_due() const;
   // The pod's end of stream, seen now, is the end of the application's answer.
   bool end_is_trusted(TimePoint now) const;

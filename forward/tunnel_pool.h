@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// TunnelPool: which tunnels a forward has, which one takes a new connection, and which connections are
-// held because there is none. Pure: it opens and closes nothing, it says what should be. It knows
-// nothing of attempts and back-off (WorkerMachine does). Owned by the worker's machine.
+// TunnelPool: which tunnels a forward has, which one takes a new connection, and which connections
+// are held because there is none. Pure: it opens and closes nothing, it says what should be. It
+// knows nothing of attempts and back-off (WorkerMachine does). Owned by the worker's machine.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ struct TunnelInfo {
 
 class TunnelPool {
  public:
-  // New local connections that may wait for a tunnel at the same time (product contract, section 4).
+  // New local connections that may wait for a tunnel at the same time (product contract, section
+  // 4).
   static constexpr std::size_t kMaxHeld = 1024;
 
   struct Placement {

@@ -29,7 +29,9 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
-void Watchdog::set_period(Duration period) { period_.store(period.count()); }
+void Watchdog::set_period(Duration period) {
+  period_.store(period.count());
+}
 
 awaitable<void> Watchdog::run() {
   for (;;) {

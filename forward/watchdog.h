@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Watchdog: the loop's heartbeat. The loop beats each second; a thread of its own, the only other one that
-// looks at the program, logs when the beat is late and, once the loop turns again, an event is published.
-// It restarts nothing. Owned by the program; takes no part in forwarding.
+// Watchdog: the loop's heartbeat. The loop beats each second; a thread of its own, the only other
+// one that looks at the program, logs when the beat is late and, once the loop turns again, an
+// event is published. It restarts nothing. Owned by the program; takes no part in forwarding.
 #pragma once
 
 #include <atomic>
@@ -9,8 +9,8 @@
 #include <mutex>
 #include <thread>
 
-#include "base/task_group.h"
 #include "base/clock.h"
+#include "base/task_group.h"
 #include "events/bus.h"
 
 namespace kportal::forward {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "forward/worker.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <random>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "forward/port_owner.h"
@@ -134,7 +134,8 @@ void Worker::set_up(TimePoint now) {
     target_news_ = true;
     wake_.set();
   };
-  target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed, tasks_);
+  target_ =
+      std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed, tasks_);
   target_news_ = true;
 }
 
@@ -244,7 +245,12 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
   auto const tunnel = tunnels_.at(ticket.generation);
   auto const verdict = co_await healthcheck::probe_port(*tunnel.connection, tunnel.port,
                                                         next_request_++, method, deadline);
-  if (verdict.good()) machine_.proved_alive();
+  if (verdict.good()) {
+    machine_.proved_alive();
+  } else if (verdict.error->code == Errc::pod_gone) {
+    machine_.pod_gone(ticket.generation, *verdict.error, Clock::now());
+    carry_out();
+  }
   shared_.checker.probe_result(id_, ticket, verdict);
 }
 
@@ -279,16 +285,20 @@ void Worker::erase_relay(ConnectionId connection) {
   relay_ended_.set();
 }
 
-void Worker::answered() {
-  machine_.proved_alive();
-  shared_.checker.record_activity(id_);
+void Worker::bytes_sent(TunnelId tunnel, std::size_t) {
+  if (auto const at = tunnels_.find(tunnel); at != tunnels_.end()) {
+    at->second.last_traffic = Clock::now();
+  }
 }
 
-void Worker::bytes_sent(std::size_t) { last_traffic_ = Clock::now(); }
-
-void Worker::bytes_received(std::size_t) {
-  last_pod_byte_ = Clock::now();
-  last_traffic_ = last_pod_byte_;
+void Worker::bytes_received(TunnelId tunnel, std::size_t, bool first) {
+  auto const at = tunnels_.find(tunnel);
+  if (at == tunnels_.end()) return;
+  at->second.last_pod_byte = Clock::now();
+  at->second.last_traffic = at->second.last_pod_byte;
+  if (!first || machine_.pool().primary() != tunnel) return;
+  machine_.proved_alive();
+  shared_.checker.record_activity(id_);
 }
 
 // What the machine decided.
@@ -306,7 +316,9 @@ void Worker::carry_out() {
   if (machine_.deadline() < sleeping_until_) wake_.set();
 }
 
-void Worker::act(Dial const& action) { tasks_.spawn(dial(action.tunnel, action.choice)); }
+void Worker::act(Dial const& action) {
+  tasks_.spawn(dial(action.tunnel, action.choice));
+}
 
 void Worker::act(CloseTunnel const& action) {
   if (auto const at = tunnels_.find(action.tunnel); at != tunnels_.end()) {
@@ -395,11 +407,11 @@ void Worker::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
 
 healthcheck::Evidence Worker::evidence() const {
   healthcheck::Evidence evidence;
-  evidence.last_pod_byte = last_pod_byte_;
-  evidence.last_traffic = last_traffic_;
   auto const primary = machine_.pool().primary();
   if (!primary || !tunnels_.contains(*primary)) return evidence;
   Tunnel const& tunnel = tunnels_.at(*primary);
+  evidence.last_pod_byte = tunnel.last_pod_byte;
+  evidence.last_traffic = tunnel.last_traffic;
   evidence.last_life = tunnel.connection->last_received();
   evidence.tunnel_since = tunnel.since;
   TimePoint const now = Clock::now();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Worker: the driver of one forward: its listener, its tunnels, its relays, its place in the checker. It
-// carries out what WorkerMachine decides and feeds it what happened. It does not judge health and does
-// not read the configuration file. Owned by the manager.
+// Worker: the driver of one forward: its listener, its tunnels, its relays, its place in the
+// checker. It carries out what WorkerMachine decides and feeds it what happened. It does not judge
+// health and does not read the configuration file. Owned by the manager.
 #pragma once
 
 #include <map>
@@ -42,10 +42,11 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
   // Begins. `listener` may come from a predecessor with the same addresses and port, or be null.
   void start(std::unique_ptr<net::Listener> listener);
-  // Leaves the checker, says forward.stopped, dials and accepts no more, and gives the listener away.
-  // Placed connections go on. Before stop().
+  // Leaves the checker, says forward.stopped, dials and accepts no more, and gives the listener
+  // away. Placed connections go on. Before stop().
   std::unique_ptr<net::Listener> retire();
-  // Lets open connections go on until they end or `deadline`, then ends everything. Before destruction.
+  // Lets open connections go on until they end or `deadline`, then ends everything. Before
+  // destruction.
   awaitable<void> stop(TimePoint deadline);
 
   // A new tunnel before the old one is left.
@@ -65,6 +66,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
     std::uint16_t port = 0;
     TimePoint since;
     std::chrono::milliseconds dial_time;
+    TimePoint last_pod_byte{};
+    TimePoint last_traffic{};
   };
 
   // What it waits for.
@@ -75,16 +78,14 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   awaitable<void> accept_all();
   awaitable<void> dial(TunnelId id, k8s::Choice choice);
   awaitable<void> serve(TunnelId id);
-  awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method,
-                        TimePoint deadline);
+  awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
   awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
   void look_at_target(TimePoint now);
 
   // RelayOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
-  void answered() override;
-  void bytes_sent(std::size_t n) override;
-  void bytes_received(std::size_t n) override;
+  void bytes_sent(TunnelId tunnel, std::size_t n) override;
+  void bytes_received(TunnelId tunnel, std::size_t n, bool first) override;
   void erase_relay(ConnectionId connection);
 
   // What the machine decided.
@@ -121,14 +122,12 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;
-  std::string warned_;          // the last warning of the choice, said once
+  std::string warned_;  // the last warning of the choice, said once
   std::uint64_t unrest_ = 0;
   std::map<TunnelId, Tunnel> tunnels_;
   std::map<ConnectionId, std::unique_ptr<Relay>> relays_;
   ConnectionId next_connection_ = 1;
   std::uint32_t next_request_ = 0;
-  TimePoint last_pod_byte_{};
-  TimePoint last_traffic_{};
   bool carrying_out_ = false;
   TimePoint sleeping_until_ = kNever;  // of run()
   Wakeup wake_;

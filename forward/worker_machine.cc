@@ -104,6 +104,11 @@ void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, T
   advance(now);
 }
 
+void WorkerMachine::pod_gone(TunnelId tunnel, Error const& error, TimePoint now) {
+  give_up(tunnel, error, now);
+  advance(now);
+}
+
 void WorkerMachine::refresh(TimePoint now) {
   if (!pool_.primary()) return;  // the way to a new tunnel has its own pace
   refresh_wanted_ = true;
@@ -115,7 +120,9 @@ void WorkerMachine::hurry(TimePoint now) {
   advance(now);
 }
 
-void WorkerMachine::tick(TimePoint now) { advance(now); }
+void WorkerMachine::tick(TimePoint now) {
+  advance(now);
+}
 
 TimePoint WorkerMachine::deadline() const {
   TimePoint due = pool_.deadline();
@@ -123,7 +130,9 @@ TimePoint WorkerMachine::deadline() const {
   return due;
 }
 
-Actions WorkerMachine::take_actions() { return std::exchange(actions_, {}); }
+Actions WorkerMachine::take_actions() {
+  return std::exchange(actions_, {});
+}
 
 std::string WorkerMachine::current_pod() const {
   auto const primary = pool_.primary();
@@ -220,7 +229,6 @@ void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
   }
 }
 
-// The tunnel's pod is gone although the tunnel is up: it stays open and silent (protocol.md 3.3).
 void WorkerMachine::give_up(TunnelId tunnel, Error const& error, TimePoint now) {
   if (pool_.primary() != tunnel) return;
   std::string const pod = pool_.find(tunnel)->pod;

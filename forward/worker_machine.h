@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// WorkerMachine: the life of one forward as decisions: when to dial, which tunnel takes a connection,
-// what is held, moved or reset, when to try again. Pure: events and `now` in, actions out. It does not
-// decide the status (healthcheck/ does, from the marks) nor which pod (k8s/target does).
+// WorkerMachine: the life of one forward as decisions: when to dial, which tunnel takes a
+// connection, what is held, moved or reset, when to try again. Pure: events and `now` in, actions
+// out. It does not decide the status (healthcheck/ does, from the marks) nor which pod (k8s/target
+// does).
 #pragma once
 
 #include <chrono>
@@ -23,16 +24,44 @@
 namespace kportal::forward {
 
 // What the driver has to carry out, in order.
-struct Dial { TunnelId tunnel; k8s::Choice choice; };
+struct Dial {
+  TunnelId tunnel;
+  k8s::Choice choice;
+};
 // Ends the dial or the tunnel; streams still open on it fail.
-struct CloseTunnel { TunnelId tunnel; };
-struct PlaceConnection { ConnectionId connection; TunnelId tunnel; };
-struct ResetConnection { ConnectionId connection; events::Reason reason; std::string message; };
-struct MarkConnected { TunnelId tunnel; bool refresh; };
-struct MarkDisconnected { events::Reason reason; std::string message; std::string pod; };
-struct MarkReconnecting { events::Reason reason; std::string message; int attempt; Duration delay; };
+struct CloseTunnel {
+  TunnelId tunnel;
+};
+struct PlaceConnection {
+  ConnectionId connection;
+  TunnelId tunnel;
+};
+struct ResetConnection {
+  ConnectionId connection;
+  events::Reason reason;
+  std::string message;
+};
+struct MarkConnected {
+  TunnelId tunnel;
+  bool refresh;
+};
+struct MarkDisconnected {
+  events::Reason reason;
+  std::string message;
+  std::string pod;
+};
+struct MarkReconnecting {
+  events::Reason reason;
+  std::string message;
+  int attempt;
+  Duration delay;
+};
 // An attempt failed while there is no tunnel. `news`: for another reason than the one before.
-struct MarkFailed { events::Reason reason; std::string message; bool news; };
+struct MarkFailed {
+  events::Reason reason;
+  std::string message;
+  bool news;
+};
 // Look at the cluster again, its last word may be outdated.
 struct ResolveAgain {};
 
@@ -42,7 +71,8 @@ using Actions = std::vector<Action>;
 
 // How a placed connection ended.
 struct ConnectionEnd {
-  // The pod's port never accepted it and nothing of it can have been seen: it may go to another tunnel.
+  // The pod's port never accepted it and nothing of it can have been seen: it may go to another
+  // tunnel.
   bool movable = false;
   std::optional<Error> error;  // why it failed; none = it ended as its two ends wanted
 };
@@ -55,7 +85,8 @@ class WorkerMachine {
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
 
-  // Whether waiting alone will not mend a failure: the checker knows when the forward was last Active.
+  // Whether waiting alone will not mend a failure: the checker knows when the forward was last
+  // Active.
   using IsFinal = std::function<bool(events::Reason)>;
 
   WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final)
@@ -66,8 +97,8 @@ class WorkerMachine {
   void stop();
   void set_hold(Duration hold) { pool_.set_hold(hold); }
 
-  // The cluster's word on where to forward, each time it changes. `in_use_gone`: the pod of the current
-  // tunnel is deleted or terminating, so nothing new may go there.
+  // The cluster's word on where to forward, each time it changes. `in_use_gone`: the pod of the
+  // current tunnel is deleted or terminating, so nothing new may go there.
   void resolved(Result<k8s::Choice> choice, bool in_use_gone, TimePoint now);
 
   void dialled(TunnelId tunnel, TimePoint now);
@@ -75,6 +106,8 @@ class WorkerMachine {
   // `lived`: the peer sent at least one byte on it.
   void tunnel_closed(TunnelId tunnel, Error error, bool lived, TimePoint now);
 
+  // The pod behind the tunnel is gone although the tunnel is up (protocol.md 3.3: it stays open).
+  void pod_gone(TunnelId tunnel, Error const& error, TimePoint now);
   // The tunnel in use brought a pod's byte or the answer to a ping.
   void proved_alive() { backoff_.reset(); }
 

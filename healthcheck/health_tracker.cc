@@ -178,7 +178,11 @@ void HealthTracker::probe_result(Ticket ticket, ProbeVerdict const& verdict,
   Waiting const probe = *probe_;
   probe_.reset();
   last_probe_end_ = now;
-  if (verdict.good()) {
+  if (verdict.good() && verdict.silent && port_bad_ && !probe.confirming) {
+    // On a busy node a refusal may take longer than the probe waits: silence is asked twice.
+    last_life_ = now;
+    start_probe(true, now, out);
+  } else if (verdict.good()) {
     last_life_ = now;
     good(probe.started, now, out);
   } else {

@@ -37,9 +37,16 @@ struct Ticket {
 // What a probe found. Good, or why not.
 struct ProbeVerdict {
   std::optional<Error> error;
+  // Good because nothing was said against it: the pod itself was not heard.
+  bool silent = false;
 
   ProbeVerdict() = default;  // good
   explicit ProbeVerdict(Error e) : error(std::move(e)) {}
+  static ProbeVerdict of_silence() {
+    ProbeVerdict verdict;
+    verdict.silent = true;
+    return verdict;
+  }
 
   bool good() const { return !error.has_value(); }
   // none, refused or probe_failed.

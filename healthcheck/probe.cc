@@ -81,7 +81,7 @@ awaitable<ProbeVerdict> probe_port(net::SpdyConnection& connection, std::uint16_
   if (!stream->data().replied()) {
     co_return bad(Errc::timeout, port, "the probe was not answered in time");
   }
-  co_return ProbeVerdict();
+  co_return ProbeVerdict::of_silence();
 }
 
 }  // namespace kportal::healthcheck

@@ -66,7 +66,8 @@ Cluster::~Cluster() = default;
 awaitable<Result<RequestHeaders>> Cluster::authorize(bool refresh) {
   TimePoint const now = Clock::now();
   if (refresh && !credentials_.refresh(now)) {
-    co_return Error(Errc::unauthorized, "the server refuses the credentials, and there are no newer");
+    co_return Error(Errc::unauthorized,
+                    "the server refuses the credentials, and there are no newer");
   }
   co_return credentials_.headers(now);
 }
@@ -82,7 +83,9 @@ Cache& Cluster::cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
   return *cache;
 }
 
-PodCache& Cluster::pods(std::string const& name_space) { return cache(pods_, name_space); }
+PodCache& Cluster::pods(std::string const& name_space) {
+  return cache(pods_, name_space);
+}
 
 ServiceCache& Cluster::services(std::string const& name_space) {
   return cache(services_, name_space);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Cluster: what all forwards to one API server as one user share: credentials, REST client, the caches
-// of pods and services, the TLS context and transport of tunnels, the gate that bounds dials. It decides
-// nothing about a forward. Owned by ClusterPool.
+// Cluster: what all forwards to one API server as one user share: credentials, REST client, the
+// caches of pods and services, the TLS context and transport of tunnels, the gate that bounds
+// dials. It decides nothing about a forward. Owned by ClusterPool.
 #pragma once
 
 #include <map>
@@ -51,7 +51,8 @@ class Cluster {
           std::optional<net::TlsContext> tls);
 
   template <class Cache>
-  Cache& cache(std::map<std::string, std::unique_ptr<Cache>>& caches, std::string const& name_space);
+  Cache& cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
+               std::string const& name_space);
   awaitable<Result<RequestHeaders>> authorize(bool refresh);
 
   asio::any_io_executor executor_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// ClusterPool: from the words of a forward (kubeconfig, context) to the Cluster it shares with the others
-// that mean the same server and user. Reads kubeconfig files; opens no connection itself. Owned by the
-// program, and outlives all forwards.
+// ClusterPool: from the words of a forward (kubeconfig, context) to the Cluster it shares with the
+// others that mean the same server and user. Reads kubeconfig files; opens no connection itself.
+// Owned by the program, and outlives all forwards.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ class ClusterPool {
     std::string context;     // the name that "" stood for
     std::string namespace_;  // the context's own
   };
-  // Reads the kubeconfig anew each time, so that an edit counts at the next try. What the kubeconfig
-  // warns of is logged once a text.
+  // Reads the kubeconfig anew each time, so that an edit counts at the next try. What the
+  // kubeconfig warns of is logged once a text.
   Result<Found> find(std::string const& kubeconfig, std::string const& context);
 
   // Stops the clusters that nobody but the pool holds.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// DialGate: at most so many dials of one cluster at a time, first come first served, so that a restart of
-// many forwards does not trample its API server. Owned by the cluster, on one loop.
+// DialGate: at most so many dials of one cluster at a time, first come first served, so that a
+// restart of many forwards does not trample its API server. Owned by the cluster, on one loop.
 #pragma once
 
 #include <cstddef>

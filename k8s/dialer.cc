@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "k8s/dialer.h"
 
-#include <fmt/format.h>
+#include <utility>
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <utility>
+#include <fmt/format.h>
 
 #include "base/version.h"
 #include "k8s/objects.h"
@@ -71,9 +71,12 @@ std::string_view to_word(TransportKind kind) {
 bool should_fall_back(net::ResponseHead const& head, std::string_view body) {
   switch (head.status) {
     case 401:
-    case 429: return false;
-    case 404: return parse_status(body).has_error();  // with a Status it is the pod that is missing
-    default: return head.status < 500 || head.status == 501 || head.status == 502;
+    case 429:
+      return false;
+    case 404:
+      return parse_status(body).has_error();  // with a Status it is the pod that is missing
+    default:
+      return head.status < 500 || head.status == 501 || head.status == 502;
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Dialer: from a pod's name to an open tunnel: TCP, TLS, the HTTP upgrade (SPDY inside a WebSocket first,
-// bare SPDY where the server cannot), and remembers which worked (client-go: FallbackDialer). It does not
-// choose pods and does not retry. Owned by the cluster.
+// Dialer: from a pod's name to an open tunnel: TCP, TLS, the HTTP upgrade (SPDY inside a WebSocket
+// first, bare SPDY where the server cannot), and remembers which worked (client-go:
+// FallbackDialer). It does not choose pods and does not retry. Owned by the cluster.
 #pragma once
 
 #include <memory>
@@ -43,8 +43,8 @@ class Dialer {
   // `tls` is null for a server without TLS. All must outlive it.
   Dialer(net::Resolver& resolver, Server server, net::TlsContext* tls, Credentials& credentials);
 
-  // Errors say which hop failed and how: network, tls, timeout, unauthorized, forbidden, not_found (no
-  // such pod), server, protocol, upgrade_refused.
+  // Errors say which hop failed and how: network, tls, timeout, unauthorized, forbidden, not_found
+  // (no such pod), server, protocol, upgrade_refused.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  TimePoint deadline);
 
@@ -66,8 +66,8 @@ class Dialer {
   std::optional<TransportKind> worked_;
 };
 
-// Whether another transport may succeed where a WebSocket upgrade got this answer. Not for what every
-// transport would be told (401, no such pod, 429, 5xx).
+// Whether another transport may succeed where a WebSocket upgrade got this answer. Not for what
+// every transport would be told (401, no such pod, 429, 5xx).
 bool should_fall_back(net::ResponseHead const& head, std::string_view body);
 
 // Why the answer to an upgrade is no tunnel, with what the server says.

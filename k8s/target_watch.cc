@@ -12,7 +12,9 @@ namespace {
 
 using config::TargetKind;
 
-bool is_workload(TargetKind kind) { return kind != TargetKind::pod && kind != TargetKind::service; }
+bool is_workload(TargetKind kind) {
+  return kind != TargetKind::pod && kind != TargetKind::service;
+}
 
 }  // namespace
 
@@ -89,10 +91,18 @@ std::string TargetWatch::workload_path() const {
   std::string_view group = "/apis/apps/v1";
   std::string_view plural;
   switch (query_.target.kind) {
-    case TargetKind::deployment: plural = "deployments"; break;
-    case TargetKind::statefulset: plural = "statefulsets"; break;
-    case TargetKind::daemonset: plural = "daemonsets"; break;
-    case TargetKind::replicaset: plural = "replicasets"; break;
+    case TargetKind::deployment:
+      plural = "deployments";
+      break;
+    case TargetKind::statefulset:
+      plural = "statefulsets";
+      break;
+    case TargetKind::daemonset:
+      plural = "daemonsets";
+      break;
+    case TargetKind::replicaset:
+      plural = "replicasets";
+      break;
     case TargetKind::job:
       group = "/apis/batch/v1";
       plural = "jobs";
@@ -102,7 +112,8 @@ std::string TargetWatch::workload_path() const {
       plural = "replicationcontrollers";
       break;
     case TargetKind::pod:
-    case TargetKind::service: break;
+    case TargetKind::service:
+      break;
   }
   return fmt::format("{}/namespaces/{}/{}/{}", group, percent_encode(query_.namespace_), plural,
                      percent_encode(query_.target.name));

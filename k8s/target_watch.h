@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // TargetWatch: one forward's view of its target: it feeds the pure choice (k8s/target) from the
-// cluster's shared caches, asks for the workload where there is one, and tells when the answer may have
-// changed. It dials nothing. Owned by the worker.
+// cluster's shared caches, asks for the workload where there is one, and tells when the answer may
+// have changed. It dials nothing. Owned by the worker.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ class TargetWatch {
   // A workload that could not be read, or is not there, is asked for again this often.
   static constexpr Duration kWorkloadRetry = std::chrono::seconds(10);
 
-  // `changed` is called on the loop whenever choose() may give something new; it must only take note.
-  // `cluster` and `tasks` outlive it; the tasks are joined before it is destroyed.
+  // `changed` is called on the loop whenever choose() may give something new; it must only take
+  // note. `cluster` and `tasks` outlive it; the tasks are joined before it is destroyed.
   TargetWatch(Cluster& cluster, TargetQuery query, std::function<void()> changed, TaskGroup& tasks);
   ~TargetWatch();
 
@@ -48,8 +48,8 @@ class TargetWatch {
   std::function<void()> changed_;
   TargetMemory memory_;
   PodCache& pods_;
-  ServiceCache* services_ = nullptr;           // for a service only
-  std::optional<Result<Workload>> workload_;   // for a workload only
+  ServiceCache* services_ = nullptr;          // for a service only
+  std::optional<Result<Workload>> workload_;  // for a workload only
   Wakeup ask_again_;
   Subscription pods_changed_;
   Subscription services_changed_;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// `demo`: the lab's cluster in this process, `up` on it, and a script that looks at the result as a user
-// would: it asks through a forward, kills the pod that answered, and asks again.
-#include <fmt/format.h>
-#include <sys/stat.h>
-
+// `demo`: the lab's cluster in this process, `up` on it, and a script that looks at the result as a
+// user would: it asks through a forward, kills the pod that answered, and asks again.
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sys/stat.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
 
 #include "cmd/app.h"
 #include "cmd/commands/commands.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "forward/relay_machine.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace kportal::forward {
 namespace {
@@ -11,7 +11,9 @@ namespace {
 using namespace std::chrono_literals;
 using config::HalfClose;
 
-TimePoint at(Duration since_start) { return TimePoint() + 1h + since_start; }
+TimePoint at(Duration since_start) {
+  return TimePoint() + 1h + since_start;
+}
 
 TEST(RelayMachineTest, PassesTheEndOfStreamOneSecondAfterTheAnswerFellSilent) {
   RelayMachine machine(HalfClose::pass);

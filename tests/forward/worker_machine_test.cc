@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "forward/worker_machine.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace kportal::forward {
 namespace {
@@ -320,6 +320,16 @@ TEST_F(WorkerMachineTest, MovesAConnectionThatAGonePodNeverAccepted) {
   resolve(pod("b"));
   dialled(only<Dial>().tunnel);
   EXPECT_EQ(only<PlaceConnection>().connection, 1u);
+}
+
+TEST_F(WorkerMachineTest, LeavesATunnelWhosePodAProbeFoundGone) {
+  TunnelId const tunnel = serving("a");
+  machine_.pod_gone(tunnel, Error(Errc::pod_gone, "sandbox closed"), now_);
+  take();
+  EXPECT_EQ(only<MarkDisconnected>().reason, Reason::pod_gone);
+  EXPECT_EQ(all<ResolveAgain>().size(), 1u);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, tunnel);
+  EXPECT_EQ(all<Dial>().size(), 1u);  // the watch may be late, or the sandbox is a new one
 }
 
 TEST_F(WorkerMachineTest, ResetsAConnectionOfAGonePodThatWasAnswered) {

@@ -713,6 +713,33 @@ TEST(HealthTrackerTest, OneGoodProbeIsRecovery) {
   EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused", "Error -> Active"));
 }
 
+TEST(HealthTrackerTest, SilenceMendsABadPortOnlyWhenAskedTwice) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::refuses;
+  s.doubt();
+  s.advance(milliseconds(500));
+  s.probes();
+  s.port = Port::hears_nothing;
+  s.advance(seconds(3));  // the retry, which waits for the whole timeout
+  s.advance(milliseconds(2'100));
+  EXPECT_THAT(s.probes(), SizeIs(2));
+  EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused"));
+  s.advance(milliseconds(2'000));
+  EXPECT_THAT(s.events(), ElementsAre("Error -> Active"));
+}
+
+TEST(HealthTrackerTest, ARefusalThatComesLateDoesNotMakeTheForwardActive) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::refuses;
+  s.doubt();
+  s.advance(milliseconds(500));
+  s.port = Port::hears_nothing;
+  s.advance(seconds(4));  // the retry waits and will hear nothing; then it is asked again
+  s.port = Port::refuses;
+  s.advance(seconds(10));
+  EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused"));
+}
+
 TEST(HealthTrackerTest, PingsDoNotMendABadPort) {
   Scenario s = active_for(seconds(20));
   s.port = Port::refuses;

@@ -23,7 +23,8 @@ using std::chrono::seconds;
 
 class Scenario {
  public:
-  enum class Port { answers, refuses, fails, is_silent };
+  // hears_nothing: good for want of words, at the probe's deadline; is_silent: no answer at all.
+  enum class Port { answers, refuses, fails, hears_nothing, is_silent };
   static constexpr Duration kAnswerTime = milliseconds(10);
 
   // Knobs
@@ -151,6 +152,9 @@ class Scenario {
     } else if (answer.port == Port::answers) {
       evidence.last_life = now_;
       answer_probe(answer.ticket, ProbeVerdict());
+    } else if (answer.port == Port::hears_nothing) {
+      evidence.last_life = now_;
+      answer_probe(answer.ticket, ProbeVerdict::of_silence());
     } else {
       bool const refused = answer.port == Port::refuses;
       answer_probe(answer.ticket,
@@ -176,7 +180,8 @@ class Scenario {
         last_probe_ = probe->ticket;
         last_method_ = probe->method;
         if (port != Port::is_silent) {
-          answers_.push_back({now_ + kAnswerTime, probe->ticket, true, port});
+          TimePoint const at = port == Port::hears_nothing ? probe->deadline : now_ + kAnswerTime;
+          answers_.push_back({at, probe->ticket, true, port});
         }
       } else if (auto const* ping = std::get_if<StartPing>(&action)) {
         pings_.push_back(elapsed());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "net/http_upgrade.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 namespace kportal::net {
@@ -390,6 +392,25 @@ TEST(HttpBodyTest, RefusesMalformedChunks) {
   std::string trailers = "0\r\n";
   for (int i = 0; i < 70; ++i) trailers += "A: " + std::string(1000, 'x') + "\r\n";
   EXPECT_EQ(error(trailers), "HTTP: a trailer that is too long");
+}
+
+// Whatever comes, the cuts between the pieces change nothing.
+TEST(HttpBodyTest, ReadsNoiseTheSameInAnyPieces) {
+  std::minstd_rand random(1);
+  std::string_view const words[] = {"\r\n",  "0",  "5",  "a",         ";x",
+                                    "hello", "\n", "\r", "0\r\n\r\n", " "};
+  for (int round = 0; round < 3000; ++round) {
+    std::string text =
+        round % 2 == 0 ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: 9\r\n\r\n";
+    for (std::size_t i = random() % 12; i > 0; --i) text += words[random() % std::size(words)];
+    auto const whole = answer_body(text, 8);
+    for (std::size_t const piece : {1U, 2U, 5U}) {
+      auto const cut = answer_body(text, 8, piece);
+      ASSERT_EQ(cut.error, whole.error) << text;
+      ASSERT_EQ(cut.body, whole.body) << text;
+      ASSERT_EQ(cut.left, whole.left) << text;
+    }
+  }
 }
 
 TEST(HttpBodyTest, KnowsMessagesWithoutABody) {

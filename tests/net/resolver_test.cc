@@ -29,6 +29,7 @@ class FakeNames {
     if (dead_answers_.contains(host)) return dead_answers_.at(host);
     auto answer = answers_[host].front();
     answers_[host].erase(answers_[host].begin());
+    changed_.notify_all();
     return answer;
   }
   // One lookup of the host gets this.
@@ -46,6 +47,11 @@ class FakeNames {
   void wait_until_asked(std::string const& host, int times = 1) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return asked_[host] >= times; });
+  }
+  // All answers of the host were taken by lookups.
+  void wait_until_taken(std::string const& host) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return answers_[host].empty(); });
   }
   int asked(std::string const& host) {
     std::lock_guard const lock(mutex_);
@@ -227,6 +233,30 @@ TEST_F(ResolverTest, ThreadsMayEndAfterTheResolver) {
   resolver_.reset();
   names_->answer("late.test", one("10.0.0.1"));
   run();
+  EXPECT_FALSE(answer);
+}
+
+TEST_F(ResolverTest, ThreadsMayEndAfterTheLoop) {
+  auto loop = std::make_unique<asio::io_context>(1);
+  Answer answer;
+  {
+    auto look_up = [names = names_](auto const& host) { return names->look_up(host); };
+    Resolver resolver(loop->get_executor(), std::move(look_up));
+    TaskGroup tasks(loop->get_executor());
+    auto const ask = [&]() -> awaitable<void> {
+      auto result = co_await resolver.resolve("late.test", kNever);
+      answer.emplace(std::move(result));
+    };
+    tasks.spawn(ask());
+    loop->poll();
+    names_->wait_until_asked("late.test");
+    tasks.cancel();
+    loop->restart();
+    loop->run();
+  }
+  loop.reset();
+  names_->answer("late.test", one("10.0.0.1"));
+  names_->wait_until_taken("late.test");
   EXPECT_FALSE(answer);
 }
 

@@ -298,8 +298,14 @@ TEST_F(TlsTest, ResumesSessions) {
       EXPECT_EQ(client().resumed(), round > 0);
       EXPECT_EQ(server().resumed(), round > 0);
       EXPECT_EQ(pass(server(), client(), "tickets come before this"), "tickets come before this");
-      // The third one ends without a farewell.
-      if (round == 2) far_below_->shut_down_writing();
+      // The third one ends in the middle of a write.
+      if (round == 2) {
+        near_below_->block_writes(true);
+        spawn(write(client(), "half"));
+        poll();
+        cancel_tasks();
+        run();
+      }
       client_.reset();
       server_.reset();
     }
@@ -621,6 +627,36 @@ TEST_F(TlsTest, ReportsWhatFailsBelow) {
     EXPECT_EQ(client_->error().code, Errc::network);
     EXPECT_EQ(client_->error().text, "api.test: TLS handshake: Connection reset by peer");
   }
+}
+
+// Takes a few bytes of each write_now, and none for every second.
+class GrudgingTransport final : public Transport {
+ public:
+  explicit GrudgingTransport(std::unique_ptr<Transport> below) : below_(std::move(below)) {}
+  awaitable<IoResult> read_some(MutableBytes into) override { return below_->read_some(into); }
+  awaitable<error_code> write(Chunk chunk) override { return below_->write(std::move(chunk)); }
+  std::size_t write_now(Bytes bytes) noexcept override {
+    willing_ = !willing_;
+    if (!willing_) return 0;
+    return below_->write_now(bytes.first(std::min<std::size_t>(bytes.size(), 7)));
+  }
+  void close() noexcept override { below_->close(); }
+
+ private:
+  std::unique_ptr<Transport> below_;
+  bool willing_ = false;
+};
+
+TEST_F(TlsTest, WhatWasTakenInPartGoesBeforeTheNextWrite) {
+  auto client_context = TlsContext::for_client(good_client()).value();
+  auto server_context = TlsContext::for_server(good_server()).value();
+  make_pair();
+  near_ = std::make_unique<GrudgingTransport>(std::move(near_));
+  shake_hands(client_context, server_context);
+  EXPECT_EQ(client().write_now(as_bytes("first ")), 6U);
+  EXPECT_EQ(client().write_now(as_bytes("not taken")), 0U);
+  run(write(client(), "second"));
+  EXPECT_EQ(read_once(server()).first, "first second");
 }
 
 // Moves what one engine has to the other, up to `limit` bytes; returns what was left over.

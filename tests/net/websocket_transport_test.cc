@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "net/websocket_transport.h"
 
-#include <array>
+#include <utility>
 
 #include <boost/asio/error.hpp>
 #include <gtest/gtest.h>
@@ -16,6 +16,23 @@ namespace {
 using test::from_hex;
 using test::MemoryTransport;
 using test::to_hex;
+
+// write_now takes three bytes the first time and nothing then.
+class GrudgingTransport final : public Transport {
+ public:
+  explicit GrudgingTransport(std::unique_ptr<Transport> below) : below_(std::move(below)) {}
+  awaitable<IoResult> read_some(MutableBytes into) override { return below_->read_some(into); }
+  awaitable<error_code> write(Chunk chunk) override { return below_->write(std::move(chunk)); }
+  std::size_t write_now(Bytes bytes) noexcept override {
+    auto const size = std::min<std::size_t>(bytes.size(), std::exchange(left_, 0));
+    return below_->write_now(bytes.first(size));
+  }
+  void close() noexcept override { below_->close(); }
+
+ private:
+  std::unique_ptr<Transport> below_;
+  std::size_t left_ = 3;
+};
 
 // A client's end above memory, and the raw end of its server.
 class WebSocketTransportTest : public test::LoopFixture {
@@ -194,6 +211,39 @@ TEST_F(WebSocketTransportTest, ABlockedPongGoesBeforeTheNextData) {
   poll();
   EXPECT_EQ(sent(), "pong(1) data(data) ");
   from_server("8802 03e8");
+  run();
+}
+
+TEST_F(WebSocketTransportTest, AFrameTakenInPartIsFinishedBeforeTheNext) {
+  auto [near, far] = MemoryTransport::make_pair(executor());
+  below_ = near.get();
+  below_->keep_written();
+  auto grudging = std::make_unique<GrudgingTransport>(std::move(near));
+  WebSocketTransport client(std::move(grudging), WebSocketRole::client);
+  EXPECT_EQ(client.write_now(as_bytes("now")), 3U);
+  EXPECT_EQ(client.write_now(as_bytes("more")), 0U);
+  EXPECT_EQ(below_->written().size(), 3U);
+  error_code result;
+  run(write(client, "data", result));
+  EXPECT_FALSE(result);
+  EXPECT_EQ(sent(), "data(now) data(data) ");
+}
+
+TEST_F(WebSocketTransportTest, APongTakenInPartIsFinishedBeforeData) {
+  auto [near, far] = MemoryTransport::make_pair(executor());
+  below_ = near.get();
+  below_->keep_written();
+  auto grudging = std::make_unique<GrudgingTransport>(std::move(near));
+  WebSocketTransport client(std::move(grudging), WebSocketRole::client);
+  far->write_now(from_hex("8902 6869 8902 6f6e 8201 61"));
+  std::string text;
+  spawn(read_all(client, 4, text, read_end_));
+  poll();
+  error_code result;
+  spawn(write(client, "data", result));
+  poll();
+  EXPECT_EQ(sent(), "pong(hi) data(data) ");
+  client.close();
   run();
 }
 

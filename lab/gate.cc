@@ -42,6 +42,7 @@ void GateControl::close() noexcept {
 Gate::Gate(asio::ip::tcp::socket socket, std::shared_ptr<GateControl> control)
     : tcp_(std::move(socket)), control_(std::move(control)) {
   control_->gate_ = this;
+  if (control_->closed_) tcp_.close();
 }
 
 Gate::~Gate() {

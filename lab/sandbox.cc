@@ -11,7 +11,7 @@ Sandbox::Sandbox(asio::any_io_executor executor, TaskGroup& programs, ChangeSign
                  std::string id, std::shared_ptr<PodProgram> program, PodPorts ports)
     : executor_(std::move(executor)),
       programs_(programs),
-      changed_(changed),
+      open_(std::make_shared<Open>(changed)),
       id_(std::move(id)),
       netns_(fmt::format("/var/run/netns/cni-{}", id_.substr(0, 12))),
       program_(std::move(program)),
@@ -20,20 +20,20 @@ Sandbox::Sandbox(asio::any_io_executor executor, TaskGroup& programs, ChangeSign
 // A program's end of a connection, listed for as long as it lives.
 class Sandbox::Accepted {
  public:
-  Accepted(Sandbox& sandbox, std::unique_ptr<PodSocket> socket)
-      : sandbox_(sandbox),
+  Accepted(std::shared_ptr<Open> open, std::unique_ptr<PodSocket> socket)
+      : open_(std::move(open)),
         socket_(std::move(socket)),
-        at_(sandbox.sockets_.insert(sandbox.sockets_.end(), socket_.get())) {}
+        at_(open_->sockets.insert(open_->sockets.end(), socket_.get())) {}
   ~Accepted() {
-    sandbox_.sockets_.erase(at_);
-    sandbox_.changed_.notify();
+    open_->sockets.erase(at_);
+    open_->changed.notify();
   }
   Accepted(Accepted const&) = delete;
   Accepted& operator=(Accepted const&) = delete;
   PodSocket& socket() { return *socket_; }
 
  private:
-  Sandbox& sandbox_;
+  std::shared_ptr<Open> open_;
   std::unique_ptr<PodSocket> socket_;
   std::list<PodSocket*>::iterator at_;
 };
@@ -43,8 +43,8 @@ std::unique_ptr<PodSocket> Sandbox::connect(std::uint16_t port) {
   if (closed_ || !running_ || at == ports_.end()) return nullptr;
   auto [ours, theirs] = make_pod_sockets(executor_, kSocketBuffer);
   ++accepted_;
-  programs_.spawn(run(at->second, program_, std::make_unique<Accepted>(*this, std::move(theirs))));
-  changed_.notify();
+  programs_.spawn(run(at->second, program_, std::make_unique<Accepted>(open_, std::move(theirs))));
+  open_->changed.notify();
   return std::move(ours);
 }
 
@@ -55,7 +55,7 @@ awaitable<void> Sandbox::run(PortBehaviour behaviour, std::shared_ptr<PodProgram
 
 void Sandbox::stop() {
   running_ = false;
-  for (auto* const socket : sockets_) socket->close();
+  for (auto* const socket : open_->sockets) socket->close();
 }
 
 void Sandbox::start() {

@@ -42,23 +42,28 @@ class Sandbox {
   void listen(std::uint16_t port, PortBehaviour behaviour);
   void unlisten(std::uint16_t port);
 
-  std::size_t open_connections() const { return sockets_.size(); }
+  std::size_t open_connections() const { return open_->sockets.size(); }
   std::uint64_t connections() const { return accepted_; }
   PodProgram& program() { return *program_; }
 
  private:
+  // Programs may end after the sandbox is gone.
+  struct Open {
+    explicit Open(ChangeSignal& c) : changed(c) {}
+    ChangeSignal& changed;
+    std::list<PodSocket*> sockets;  // of the programs; each leaves the list before it dies
+  };
   class Accepted;
   static awaitable<void> run(PortBehaviour behaviour, std::shared_ptr<PodProgram> program,
                              std::unique_ptr<Accepted> accepted);
 
   asio::any_io_executor executor_;
   TaskGroup& programs_;
-  ChangeSignal& changed_;
+  std::shared_ptr<Open> open_;
   std::string id_;
   std::string netns_;
   std::shared_ptr<PodProgram> program_;
   PodPorts ports_;
-  std::list<PodSocket*> sockets_;  // of the programs; each leaves the list before it dies
   bool running_ = true;
   bool closed_ = false;
   std::uint64_t accepted_ = 0;

@@ -119,6 +119,19 @@ TEST_F(LabClusterTest, BoundsItsHistory) {
   EXPECT_TRUE(cluster_.cursor_after(cluster_.version() - 10));
 }
 
+TEST_F(LabClusterTest, ForgetsAPodWhoseProgramsStillRun) {
+  PodSpec spec;
+  spec.name = "solo";
+  cluster_.add_pod(spec);
+  PodName const solo("default", "solo");
+  auto const socket = cluster_.find_pod(solo)->sandbox->connect(9003);
+  poll();
+  cluster_.delete_pod(solo, Duration::zero());
+  cluster_.compact();
+  run();
+  EXPECT_TRUE(socket->closed());
+}
+
 TEST_F(LabClusterTest, SaysNoToUnknownNames) {
   PodName const nobody("default", "nobody");
   EXPECT_FALSE(cluster_.delete_pod(nobody));

@@ -48,8 +48,7 @@ enum class Direction { both, to_client, to_server };
 class ApiServer {
  public:
   ApiServer(asio::any_io_executor executor, Cluster& cluster, ApiServerOptions options = {});
-  // Ends without joining if stop() was not awaited; then the loop must not run any more.
-  ~ApiServer();
+  ~ApiServer();  // stop() must have been awaited, or the loop be gone
 
   // Makes the certificates and listens. Serves once the loop runs.
   Result<void> start();

@@ -211,12 +211,7 @@ awaitable<IoResult> TcpTransport::read_some(MutableBytes into) {
 }
 
 awaitable<error_code> TcpTransport::write(Chunk chunk) {
-  struct Writing {
-    explicit Writing(bool& f) : flag(f) { flag = true; }
-    ~Writing() { flag = false; }
-    bool& flag;
-  };
-  Writing const writing(writing_);
+  writing_ = true;
   Bytes rest = chunk.data();
   while (!rest.empty()) {
     if (!socket_.is_open()) co_return asio::error::operation_aborted;
@@ -230,6 +225,7 @@ awaitable<error_code> TcpTransport::write(Chunk chunk) {
         co_await socket_.async_wait(tcp::socket::wait_write, asio::as_tuple(asio::use_awaitable));
     if (waited) co_return waited;
   }
+  writing_ = false;
   co_return error_code();
 }
 

@@ -38,7 +38,9 @@ awaitable<Result<asio::ip::tcp::socket>> connect(Resolver& resolver, std::string
 // "host:port", with brackets around an IPv6 literal.
 std::string host_port(std::string_view host, std::uint16_t port);
 
-// Owns a connected socket, from connect() or Listener::accept().
+// Owns a connected socket, from connect() or Listener::accept(). close() while bytes of the peer's
+// are unread is a reset to TCP, and may cost the peer what was written last: who answers and leaves
+// reads to eof first.
 class TcpTransport final : public Transport {
  public:
   explicit TcpTransport(asio::ip::tcp::socket socket);
@@ -52,7 +54,7 @@ class TcpTransport final : public Transport {
 
  private:
   asio::ip::tcp::socket socket_;
-  bool writing_ = false;
+  bool writing_ = false;  // a write is pending, or ended midway: nothing may follow it
 };
 
 }  // namespace kportal::net

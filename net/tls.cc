@@ -106,17 +106,9 @@ awaitable<error_code> TlsTransport::fill() {
 }
 
 awaitable<error_code> TlsTransport::write(Chunk chunk) {
-  if (closed_ || broken_) co_return asio::error::operation_aborted;
+  if (closed_ || writing_) co_return asio::error::operation_aborted;
   if (chunk.empty()) co_return error_code();
-  // Broken until all of it is written: a part of a record must not be followed by anything.
-  struct Writing {
-    explicit Writing(TlsTransport& t) : transport(t) {
-      transport.writing_ = transport.broken_ = true;
-    }
-    ~Writing() { transport.writing_ = false; }
-    TlsTransport& transport;
-  };
-  Writing const writing(*this);
+  writing_ = true;
   error_code error = engine_->encrypt(chunk.data());
   while (error == boost::system::errc::resource_unavailable_try_again) {
     co_await progress_.wait();
@@ -125,7 +117,7 @@ awaitable<error_code> TlsTransport::write(Chunk chunk) {
   }
   chunk = Chunk();
   if (!error) error = co_await flush();
-  if (!error) broken_ = false;
+  writing_ = static_cast<bool>(error);
   co_return error;
 }
 
@@ -134,7 +126,7 @@ awaitable<error_code> TlsTransport::flush() {
 }
 
 void TlsTransport::flush_now() noexcept {
-  if (writing_ || broken_) return;
+  if (writing_) return;
   while (engine_->has_output()) {
     Bytes const output = engine_->output();
     std::size_t const taken = below_->write_now(output);
@@ -144,7 +136,7 @@ void TlsTransport::flush_now() noexcept {
 }
 
 std::size_t TlsTransport::write_now(Bytes bytes) noexcept {
-  if (closed_ || broken_ || bytes.empty()) return 0;
+  if (closed_ || writing_ || bytes.empty()) return 0;
   flush_now();
   if (engine_->has_output()) return 0;
   bytes = bytes.first(std::min(bytes.size(), kMaxWriteNow));
@@ -156,7 +148,7 @@ std::size_t TlsTransport::write_now(Bytes bytes) noexcept {
 void TlsTransport::close() noexcept {
   if (closed_) return;
   closed_ = true;
-  if (!broken_) {
+  if (!writing_) {
     engine_->say_goodbye();
     flush_now();
   }

@@ -66,10 +66,9 @@ class TlsTransport final : public Transport {
 
   std::unique_ptr<Transport> below_;
   std::unique_ptr<TlsEngine> engine_;
-  Wakeup progress_;    // a read moved on: for a write that must wait for the peer's message
-  bool bulk_ = false;  // the last read was large
-  bool writing_ = false;
-  bool broken_ = false;  // a write failed midway
+  Wakeup progress_;       // a read moved on: for a write that must wait for the peer's message
+  bool bulk_ = false;     // the last read was large
+  bool writing_ = false;  // a write is pending, or ended midway: nothing may follow it
   bool closed_ = false;
 };
 

@@ -119,7 +119,7 @@ void WebSocketTransport::say_close(std::uint16_t code) {
 
 // True when nothing is left that must go before the next frame.
 bool WebSocketTransport::flush_now() noexcept {
-  if (writing_ || broken_) return false;
+  if (writing_) return false;
   if (unsent_.empty()) return true;
   unsent_at_ += below_->write_now(unsent_.data().subspan(unsent_at_));
   if (unsent_at_ < unsent_.size()) return false;
@@ -137,23 +137,15 @@ awaitable<error_code> WebSocketTransport::flush() {
 }
 
 awaitable<error_code> WebSocketTransport::write(Chunk chunk) {
-  if (closed_ || broken_ || close_sent_) co_return asio::error::operation_aborted;
+  if (closed_ || writing_ || close_sent_) co_return asio::error::operation_aborted;
   if (chunk.empty()) co_return error_code();
-  // Broken until all of it is written: a part of a frame must not be followed by anything.
-  struct Writing {
-    explicit Writing(WebSocketTransport& t) : transport(t) {
-      transport.writing_ = transport.broken_ = true;
-    }
-    ~Writing() { transport.writing_ = false; }
-    WebSocketTransport& transport;
-  };
-  Writing const writing(*this);
+  writing_ = true;
   error_code error = co_await flush();
   if (error) co_return error;
   Chunk framed = frame(Opcode::binary, std::move(chunk));
   error = co_await below_->write(std::move(framed));
   if (!error) error = co_await flush();
-  if (!error) broken_ = false;
+  writing_ = static_cast<bool>(error);
   co_return error;
 }
 

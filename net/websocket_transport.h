@@ -52,8 +52,7 @@ class WebSocketTransport final : public Transport {
   std::size_t unsent_at_ = 0;
   error_code read_end_;
   std::string close_reason_;
-  bool writing_ = false;
-  bool broken_ = false;  // a write failed midway
+  bool writing_ = false;  // a write is pending, or ended midway: nothing may follow it
   bool close_sent_ = false;
   bool closed_ = false;
 };

@@ -23,9 +23,12 @@ class FakeNames {
   // What a thread calls.
   Result<Addresses> look_up(std::string const& host) {
     std::unique_lock lock(mutex_);
-    ++asked_[host];
+    int const number = ++asked_[host];
     changed_.notify_all();
-    changed_.wait(lock, [&] { return !answers_[host].empty() || dead_answers_.contains(host); });
+    changed_.wait(lock, [&] {
+      bool const held = number <= held_[host];
+      return (!answers_[host].empty() && !held) || dead_answers_.contains(host);
+    });
     if (dead_answers_.contains(host)) return dead_answers_.at(host);
     auto answer = answers_[host].front();
     answers_[host].erase(answers_[host].begin());
@@ -43,6 +46,11 @@ class FakeNames {
     std::lock_guard const lock(mutex_);
     dead_answers_.emplace(host, std::move(answer));
     changed_.notify_all();
+  }
+  // The lookups of the host that were begun get no answer but that for all.
+  void hold(std::string const& host) {
+    std::lock_guard const lock(mutex_);
+    held_[host] = asked_[host];
   }
   void wait_until_asked(std::string const& host, int times = 1) {
     std::unique_lock lock(mutex_);
@@ -64,6 +72,7 @@ class FakeNames {
   std::map<std::string, std::vector<Result<Addresses>>> answers_;
   std::map<std::string, Result<Addresses>> dead_answers_;
   std::map<std::string, int> asked_;
+  std::map<std::string, int> held_;
 };
 
 Addresses one(char const* address) {
@@ -221,6 +230,24 @@ TEST_F(ResolverTest, AnOldLookupGetsAFreshOneBesideIt) {
   EXPECT_TRUE(*old);
   names_->answer_all("api.test", Error(Errc::network, "late"));
   run();
+}
+
+TEST_F(ResolverTest, AFreshFailureEndsTheWaitForAnOldLookup) {
+  Answer old;
+  Answer fresh;
+  spawn(resolve("dead0", old));
+  poll();
+  names_->wait_until_asked("dead0");
+  names_->hold("dead0");
+  auto const later = [&]() -> awaitable<void> {
+    co_await sleep_until(Clock::now() + kFresh);
+    co_await resolve("dead0", fresh);
+  };
+  spawn(later());
+  names_->answer("dead0", Error(Errc::network, "no network"));
+  run_until(fresh);
+  EXPECT_EQ(fresh->error().text, "dead0: no network");
+  EXPECT_EQ(old->error().text, "dead0: no network");
 }
 
 TEST_F(ResolverTest, ThreadsMayEndAfterTheResolver) {

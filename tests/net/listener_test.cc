@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/wakeup.h"
+#include "tests/support/ipv6.h"
 #include "tests/support/loop_fixture.h"
 
 namespace kportal::net {
@@ -46,6 +47,7 @@ class ListenerTest : public test::LoopFixture {
 };
 
 TEST_F(ListenerTest, TakesOneFreePortOfBothFamilies) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   for (int i = 0; i < 20; ++i) {
     auto const listener = open({"localhost"});
     ASSERT_TRUE(listener) << listener.error().text;
@@ -59,7 +61,14 @@ TEST_F(ListenerTest, TakesOneFreePortOfBothFamilies) {
   }
 }
 
+TEST_F(ListenerTest, LeavesOutAFamilyThatTheMachineLacks) {
+  if (test::has_ipv6()) GTEST_SKIP() << "IPv6";
+  EXPECT_EQ(open({"localhost"}).value()->endpoints().size(), 1U);
+  EXPECT_EQ(open({"::1"}).error().code, Errc::local);
+}
+
 TEST_F(ListenerTest, AcceptsFromBothFamilies) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const listener = open({"localhost"}).value();
   spawn(accept(*listener, 4));
   poll();
@@ -76,6 +85,7 @@ TEST_F(ListenerTest, AcceptsFromBothFamilies) {
 }
 
 TEST_F(ListenerTest, AcceptsWhatWaitedBefore) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const listener = open({"localhost"}).value();
   std::vector<tcp::socket> dialled;
   for (int i = 0; i < 50; ++i)
@@ -85,6 +95,7 @@ TEST_F(ListenerTest, AcceptsWhatWaitedBefore) {
 }
 
 TEST_F(ListenerTest, NamesAPortThatIsTakenOnEitherFamily) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   for (char const* const address : {"127.0.0.1", "::1"}) {
     auto const taken = open({address}).value();
     auto const listener = open({"localhost"}, taken->port());
@@ -109,6 +120,7 @@ TEST_F(ListenerTest, ReusesAPortWhoseConnectionsLinger) {
 }
 
 TEST_F(ListenerTest, BindsAnyAddressOfBothFamilies) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const listener = open({"::", "0.0.0.0", "0.0.0.0"});
   ASSERT_TRUE(listener) << listener.error().text;
   EXPECT_EQ((*listener)->endpoints().size(), 2U);
@@ -137,6 +149,7 @@ TEST_F(ListenerTest, CloseEndsAPendingAccept) {
 }
 
 TEST_F(ListenerTest, CanBeCancelledAndAskedAgain) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const listener = open({"localhost"}).value();
   spawn(accept(*listener, 1));
   poll();
@@ -165,6 +178,7 @@ double processor_seconds() {
 }
 
 TEST_F(ListenerTest, WaitsWhileDescriptorsAreShortAndRecovers) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const listener = open({"localhost"}).value();
   auto const socket = dial("::1", listener->port());
   rlimit before{};

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "net/close_timer.h"
+#include "tests/support/ipv6.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/memory_transport.h"
 
@@ -87,6 +88,7 @@ TEST_F(TcpTest, ConnectsAndTunesTheSocket) {
 }
 
 TEST_F(TcpTest, TriesBothFamiliesOfLocalhost) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   for (char const* const address : {"127.0.0.1", "::1"}) {
     auto const acceptor = listen(address);
     run(connect("localhost", acceptor.local_endpoint().port()));
@@ -96,6 +98,7 @@ TEST_F(TcpTest, TriesBothFamiliesOfLocalhost) {
 }
 
 TEST_F(TcpTest, TellsWhoRefused) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const port = closed_port("127.0.0.1");
   run(connect("127.0.0.1", port));
   ASSERT_FALSE(*connected_);
@@ -136,6 +139,7 @@ TEST_F(TcpTest, GoesOnAtOnceWhenOneRefuses) {
 }
 
 TEST_F(TcpTest, AlternatesFamilies) {
+  if (!test::has_ipv6()) GTEST_SKIP() << "no IPv6";
   auto const port = closed_port("127.0.0.1");
   resolve_to({"127.0.0.2", "127.0.0.3", "127.0.0.4", "::1"});
   run(connect("api.test", port));

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 // TaskGroup: the owner of coroutines. What runs is a member of some group, and the group is joined
-// before what its tasks use goes away; so there is no detached coroutine. Cancelling is Asio's terminal
-// cancellation: a task's next co_await throws, only destructors run, and the group swallows it.
+// before what its tasks use goes away; so there is no detached coroutine. Cancelling is Asio's
+// terminal cancellation: a task's next co_await throws, only destructors run, and the group
+// swallows it.
 #pragma once
+
+#include <list>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <list>
 
 namespace kportal {
 
@@ -27,7 +29,8 @@ class TaskGroup {
   // Starts the task at the next turn of the loop. An exception other than cancellation is a broken
   // invariant and ends the process.
   void spawn(awaitable<void> task);
-  // Asks all tasks to end. Those spawned later run.
+  // Asks all tasks to end; those that have not begun never do. Those spawned later run. From the
+  // loop's thread, also while the loop does not run.
   void cancel();
   // Returns when no task is left. Not from a task of this group.
   awaitable<void> join();
@@ -36,8 +39,15 @@ class TaskGroup {
   std::size_t size() const { return tasks_.size(); }
 
  private:
+  struct Member {
+    asio::cancellation_signal signal;
+    bool started = false;
+    bool cancelled = false;
+  };
+  static awaitable<void> run_at_next_turn(Member& member, awaitable<void> task);
+
   asio::any_io_executor executor_;
-  std::list<asio::cancellation_signal> tasks_;
+  std::list<Member> tasks_;
   asio::steady_timer emptied_;  // cancelled when the last task ends
 };
 

@@ -39,8 +39,8 @@ awaitable<bool> Wakeup::wait_until(TimePoint deadline) {
   while (!set_) {
     timer_.expires_at(deadline);
     auto const [error] = co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (!error) break;
     co_await throw_if_cancelled();
+    if (!error) break;
   }
   co_return std::exchange(set_, false);
 }

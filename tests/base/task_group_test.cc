@@ -6,6 +6,7 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <gtest/gtest.h>
 
@@ -46,6 +47,15 @@ awaitable<void> spawn_another(TaskGroup& group, std::string& log) {
   group.spawn(note(log, "[second]"));
   log += "[first]";
   co_return;
+}
+
+awaitable<void> cancel_and_wait(TaskGroup& group, std::string& log) {
+  auto const executor = co_await asio::this_coro::executor;
+  log += "[cancels]";
+  group.cancel();
+  Wakeup never(executor);
+  co_await never.wait();
+  log += "[went on]";
 }
 
 TEST(TaskGroupTest, StartsATaskAtTheNextTurnOnly) {
@@ -92,6 +102,43 @@ TEST(TaskGroupTest, CancelReachesEveryTaskAndNoLaterOne) {
   third.set();
   loop.run();
   EXPECT_EQ(later, "[woken][gone]");
+}
+
+TEST(TaskGroupTest, CancelsATaskThatHasNotHadItsFirstTurn) {
+  asio::io_context loop;
+  TaskGroup group(loop.get_executor());
+  std::string log;
+  group.spawn(note(log, "[ran]"));  // from outside the loop, which is not even running
+  group.cancel();
+  loop.run();
+  EXPECT_EQ(log, "");
+  EXPECT_TRUE(group.empty());
+}
+
+TEST(TaskGroupTest, CancelsFromOutsideTheLoopATaskThatIsAboutToEnd) {
+  asio::io_context loop;
+  TaskGroup group(loop.get_executor());
+  Wakeup wakeup(loop.get_executor());
+  std::string log;
+  group.spawn(wait_for(wakeup, log));
+  loop.poll();
+  wakeup.set();    // the end of the task is queued,
+  group.cancel();  // and its cancellation must not come after it
+  loop.run();
+  EXPECT_EQ(log, "[gone]");
+  EXPECT_TRUE(group.empty());
+}
+
+TEST(TaskGroupTest, ATaskMayCancelItsOwnGroup) {
+  asio::io_context loop;
+  TaskGroup group(loop.get_executor());
+  Wakeup wakeup(loop.get_executor());
+  std::string log;
+  group.spawn(wait_for(wakeup, log));
+  group.spawn(cancel_and_wait(group, log));
+  loop.run();
+  EXPECT_EQ(log, "[cancels][gone]");
+  EXPECT_TRUE(group.empty());
 }
 
 TEST(TaskGroupTest, JoinReturnsWhenTheLastTaskHasEnded) {

@@ -30,6 +30,11 @@ awaitable<void> sleep_and_note(TimePoint when, std::string& log) {
   log += "[slept]";
 }
 
+awaitable<void> sleep_and_cancel(TimePoint when, TaskGroup& group) {
+  co_await sleep_until(when);
+  group.cancel();
+}
+
 TEST(WakeupTest, WakesTheWaiterOnceForEachSet) {
   asio::io_context loop;
   TaskGroup group(loop.get_executor());
@@ -104,6 +109,19 @@ TEST(WakeupTest, ASetEndsAWaitWithADeadline) {
   wakeup.set();
   loop.run();
   EXPECT_EQ(log, "[set]");
+}
+
+TEST(WakeupTest, AWaitThatIsCancelledAsItsDeadlinePassesDoesNotReturn) {
+  asio::io_context loop;
+  TaskGroup first(loop.get_executor());
+  TaskGroup second(loop.get_executor());
+  Wakeup wakeup(loop.get_executor());
+  std::string log;
+  TimePoint const when = Clock::now() + 1ms;  // one turn of the loop for both
+  first.spawn(sleep_and_cancel(when, second));
+  second.spawn(wait_until(wakeup, when, log));
+  loop.run();
+  EXPECT_EQ(log, "");
 }
 
 TEST(WakeupTest, CancelledSleepDoesNotReturn) {

@@ -100,8 +100,4 @@ void TunnelPool::connection_left(TunnelId tunnel) {
   --at->second.connections;
 }
 
-void TunnelPool::forget_held(ConnectionId connection) {
-  std::erase_if(held_, [&](Held const& held) { return held.connection == connection; });
-}
-
 }  // namespace kportal::forward

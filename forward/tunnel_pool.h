@@ -71,8 +71,6 @@ class TunnelPool {
 
   // A placed connection ended, or goes back to the queue by hold(). `tunnel` may be gone already.
   void connection_left(TunnelId tunnel);
-  // A held connection was closed by its client.
-  void forget_held(ConnectionId connection);
 
  private:
   struct Held {

@@ -20,26 +20,30 @@ void WorkerMachine::stop() {
 }
 
 void WorkerMachine::resolved(Result<k8s::Choice> choice, bool in_use_gone, TimePoint now) {
-  bool const same = choice_ && choice_->has_value() && choice.has_value() &&
-                    (*choice_)->uid == choice->uid && (*choice_)->port == choice->port;
+  if (!started_) return;
+  bool const same = choice_ && *choice_ == choice;
   choice_ = std::move(choice);
-  if (in_use_gone) {
-    if (auto const primary = pool_.primary()) {
-      std::string const pod = pool_.find(*primary)->pod;
-      pool_.retire(*primary);
-      lost(Reason::pod_gone, "pod " + pod + " is going away", pod, now);
-    }
-  }
   if (choice_->has_error()) {
-    attempt_failed(choice_->error(), now);
+    if (auto const dialing = pool_.dialing()) give_up_dial(*dialing);
   } else if (!same) {
+    // What changed may be the cure: it ends the wait, and connections are held for it.
     next_dial_ = now;
+    final_ = false;
+  }
+  if (in_use_gone && pool_.primary()) {
+    TunnelId const tunnel = *pool_.primary();
+    std::string const pod = pool_.find(tunnel)->pod;
+    pool_.retire(tunnel);
+    lost(Reason::pod_gone, "pod " + pod + " is going away", pod,
+         same ? backoff_.next() : Duration{}, now);
+  } else if (choice_->has_error() && !pool_.primary()) {
+    report(choice_->error());
   }
   advance(now);
 }
 
 void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
-  if (pool_.find(tunnel) == nullptr) return;
+  if (!started_ || pool_.find(tunnel) == nullptr) return;
   bool const replaces = pool_.primary().has_value();
   pool_.up(tunnel);
   refresh_wanted_ = false;
@@ -51,7 +55,7 @@ void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
 }
 
 void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
-  if (pool_.find(tunnel) == nullptr) return;
+  if (!started_ || pool_.find(tunnel) == nullptr) return;
   pool_.remove(tunnel);
   attempt_failed(error, now);
   if (error.code == Errc::not_found || error.code == Errc::pod_gone) {
@@ -66,9 +70,9 @@ void WorkerMachine::tunnel_closed(TunnelId tunnel, Error error, bool lived, Time
   std::string const pod = info->pod;
   bool const was_primary = pool_.primary() == tunnel;
   pool_.remove(tunnel);
-  if (was_primary) {
+  if (was_primary && started_) {
     if (lived) backoff_.reset();
-    lost(events::reason_of(error.code), error.text, pod, now);
+    lost(events::reason_of(error.code), error.text, pod, backoff_.next(), now);
   }
   advance(now);
 }
@@ -97,7 +101,7 @@ void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, T
   if (end.error->code == Errc::pod_gone) give_up(tunnel, *end.error, now);
   // Another try on the very tunnel that refused it would only repeat the refusal.
   bool const elsewhere = pool_.primary() != tunnel;
-  if (!end.movable || !elsewhere || !pool_.hold(connection, arrived)) {
+  if (!end.movable || !elsewhere || !started_ || !pool_.hold(connection, arrived)) {
     actions_.emplace_back(
         ResetConnection{connection, events::reason_of(end.error->code), end.error->text});
   }
@@ -165,10 +169,7 @@ bool WorkerMachine::needs_dial() const {
 
 void WorkerMachine::dial_if_due(TimePoint now) {
   if (!needs_dial() || now < next_dial_ || !within_budget(now)) return;
-  if (auto const outdated = pool_.dialing()) {
-    pool_.remove(*outdated);
-    actions_.emplace_back(CloseTunnel{*outdated});
-  }
+  if (auto const outdated = pool_.dialing()) give_up_dial(*outdated);
   auto const& wanted = **choice_;
   TunnelId const tunnel = pool_.add_dialing(wanted.pod, wanted.uid, wanted.port);
   dials_.push_back(now);
@@ -196,44 +197,52 @@ bool WorkerMachine::within_budget(TimePoint now) {
 }
 
 // The tunnel that took new connections is gone or must not be used any more.
-void WorkerMachine::lost(Reason reason, std::string message, std::string pod, TimePoint now) {
-  Duration const delay = backoff_.next();
+void WorkerMachine::lost(Reason reason, std::string message, std::string pod, Duration delay,
+                         TimePoint now) {
   next_dial_ = now + delay;
   refresh_wanted_ = false;
   failing_ = reason;
   failing_text_ = message;
   final_ = false;
   actions_.emplace_back(MarkDisconnected{reason, message, std::move(pod)});
-  actions_.emplace_back(MarkReconnecting{reason, std::move(message), backoff_.attempts(), delay});
+  int const attempt = std::max(backoff_.attempts(), 1);
+  actions_.emplace_back(MarkReconnecting{reason, std::move(message), attempt, delay});
+  if (choice_->has_error()) report(choice_->error());
 }
 
 void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
+  Duration delay = backoff_.next();
+  bool const serving = pool_.primary().has_value();  // it was to be a refresh
+  if (!serving) report(error);
+  if (!serving && final_) delay = kPermanentRetry;
+  delay = std::max<Duration>(delay, error.retry_after);
+  next_dial_ = now + delay;
+  if (serving) return;
+  actions_.emplace_back(
+      MarkReconnecting{events::reason_of(error.code), error.text, backoff_.attempts(), delay});
+}
+
+// Why there is no tunnel now.
+void WorkerMachine::report(Error const& error) {
   Reason const reason = events::reason_of(error.code);
   bool const news = reason != failing_;
   failing_ = reason;
   failing_text_ = error.text;
   final_ = is_final_(reason);
-  if (pool_.primary()) {  // a refresh that failed: the old tunnel still serves
-    next_dial_ = now + std::max<Duration>(backoff_.next(), error.retry_after);
-    return;
-  }
-  bool const resolving = choice_ && choice_->has_error();
-  Duration delay = kPermanentRetry;
-  if (!final_ && !resolving) delay = backoff_.next();
-  delay = std::max<Duration>(delay, error.retry_after);
-  next_dial_ = now + delay;
   if (final_) reset_held(reason, error.text);
   actions_.emplace_back(MarkFailed{reason, error.text, news});
-  if (!resolving) {
-    actions_.emplace_back(MarkReconnecting{reason, error.text, backoff_.attempts(), delay});
-  }
+}
+
+void WorkerMachine::give_up_dial(TunnelId tunnel) {
+  pool_.remove(tunnel);
+  actions_.emplace_back(CloseTunnel{tunnel});
 }
 
 void WorkerMachine::give_up(TunnelId tunnel, Error const& error, TimePoint now) {
-  if (pool_.primary() != tunnel) return;
+  if (!started_ || pool_.primary() != tunnel) return;
   std::string const pod = pool_.find(tunnel)->pod;
   pool_.retire(tunnel);
-  lost(Reason::pod_gone, error.text, pod, now);
+  lost(Reason::pod_gone, error.text, pod, backoff_.next(), now);
   actions_.emplace_back(ResolveAgain{});
 }
 

@@ -56,7 +56,8 @@ struct MarkReconnecting {
   int attempt;
   Duration delay;
 };
-// An attempt failed while there is no tunnel. `news`: for another reason than the one before.
+// There is no tunnel: an attempt failed, or there is no pod to try. `news`: for another reason than
+// the one before.
 struct MarkFailed {
   events::Reason reason;
   std::string message;
@@ -97,13 +98,14 @@ class WorkerMachine {
   void stop();
   void set_hold(Duration hold) { pool_.set_hold(hold); }
 
-  // The cluster's word on where to forward, each time it changes. `in_use_gone`: the pod of the
+  // The cluster's word on where to forward, each time it may have changed. An error leaves a tunnel
+  // that is up alone, whatever it says of a next one. `in_use_gone`: the pod of the
   // current tunnel is deleted or terminating, so nothing new may go there.
   void resolved(Result<k8s::Choice> choice, bool in_use_gone, TimePoint now);
 
   void dialled(TunnelId tunnel, TimePoint now);
   void dial_failed(TunnelId tunnel, Error error, TimePoint now);
-  // `lived`: the peer sent at least one byte on it.
+  // `lived`: it brought a pod's byte or the answer to a ping.
   void tunnel_closed(TunnelId tunnel, Error error, bool lived, TimePoint now);
 
   // The pod behind the tunnel is gone although the tunnel is up (protocol.md 3.3: it stays open).
@@ -114,8 +116,6 @@ class WorkerMachine {
   void accepted(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                         ConnectionEnd end, TimePoint now);
-  // A held connection was closed by its client.
-  void connection_gone(ConnectionId connection) { pool_.forget_held(connection); }
 
   // A new tunnel before the old one is left: the checker's or a user's wish.
   void refresh(TimePoint now);
@@ -137,8 +137,11 @@ class WorkerMachine {
   void place_and_drain(TimePoint now);
   bool needs_dial() const;
   bool within_budget(TimePoint now);
-  void lost(events::Reason reason, std::string message, std::string pod, TimePoint now);
+  void lost(events::Reason reason, std::string message, std::string pod, Duration delay,
+            TimePoint now);
   void attempt_failed(Error const& error, TimePoint now);
+  void report(Error const& error);
+  void give_up_dial(TunnelId tunnel);
   void give_up(TunnelId tunnel, Error const& error, TimePoint now);
   void reset_held(events::Reason reason, std::string const& message);
 

@@ -348,6 +348,113 @@ TEST_F(WorkerMachineTest, ANewPodEndsTheWait) {
   EXPECT_EQ(only<Dial>().choice.pod, "b");
 }
 
+TEST_F(WorkerMachineTest, APodThatBecomesReadyEndsTheWait) {
+  start();
+  Result<k8s::Choice> unready = pod("db-0");
+  unready->message = "pod db-0 is not Ready";
+  resolve(unready);
+  dial_failed(only<Dial>().tunnel, Errc::server);
+  dial_failed(only<Dial>().tunnel, Errc::server);  // the first retry came at once
+  resolve(unready);
+  EXPECT_TRUE(all<Dial>().empty());
+  resolve(pod("db-0"));
+  EXPECT_EQ(all<Dial>().size(), 1u);
+}
+
+TEST_F(WorkerMachineTest, HoldsAgainOnceThePermanentErrorOfTheTargetIsCured) {
+  start();
+  resolve(Error(Errc::not_found, "no pod a"));
+  resolve(pod("a"));
+  TunnelId const tunnel = only<Dial>().tunnel;
+  accept(1);
+  EXPECT_TRUE(actions_.empty());
+  dialled(tunnel);
+  EXPECT_EQ(all<PlaceConnection>().size(), 1u);
+}
+
+TEST_F(WorkerMachineTest, ResetsAtOnceWhileTheSamePodIsForbidden) {
+  start();
+  resolve(pod("a"));
+  dial_failed(only<Dial>().tunnel, Errc::forbidden);
+  EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
+  EXPECT_EQ(only<MarkReconnecting>().delay, WorkerMachine::kPermanentRetry);
+  resolve(pod("a"));
+  accept(1);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::forbidden);
+}
+
+TEST_F(WorkerMachineTest, AnErrorOfTheTargetLeavesATunnelThatIsUpAlone) {
+  TunnelId const tunnel = serving();
+  for (int i = 0; i < 5; ++i) {
+    resolve(Error(Errc::not_found, "no service a"));
+    EXPECT_TRUE(actions_.empty());
+  }
+  accept(1);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, tunnel);
+}
+
+TEST_F(WorkerMachineTest, ALossWhileTheTargetIsInErrorSaysTheErrorToo) {
+  TunnelId const tunnel = serving();
+  resolve(Error(Errc::not_found, "no service a"));
+  closed(tunnel);
+  EXPECT_EQ(only<MarkDisconnected>().reason, Reason::network);
+  EXPECT_EQ(only<MarkFailed>().reason, Reason::not_found);
+  EXPECT_TRUE(all<Dial>().empty());
+  accept(1);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::not_found);
+}
+
+TEST_F(WorkerMachineTest, AnErrorOfTheTargetIsNoAttempt) {
+  TunnelId const tunnel = serving();
+  for (int i = 0; i < 5; ++i) resolve(Error(Errc::no_ready_pod, "none"));
+  resolve(pod("a"));
+  EXPECT_TRUE(all<Dial>().empty());
+  closed(tunnel);
+  EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+}
+
+TEST_F(WorkerMachineTest, GivesUpTheDialToAPodThatIsNoLongerEligible) {
+  start();
+  resolve(pod("a"));
+  TunnelId const tunnel = only<Dial>().tunnel;
+  resolve(Error(Errc::no_ready_pod, "a is not Ready"));
+  EXPECT_EQ(only<CloseTunnel>().tunnel, tunnel);
+  dialled(tunnel);
+  EXPECT_TRUE(actions_.empty());
+}
+
+TEST_F(WorkerMachineTest, ADeletedPodWithAKnownSuccessorIsReplacedAtOnce) {
+  serving("a");
+  for (char const* const next : {"b", "c", "d"}) {  // none of them ever proves life
+    resolve(pod(next), true);
+    EXPECT_EQ(only<MarkDisconnected>().reason, Reason::pod_gone);
+    EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+    EXPECT_EQ(only<Dial>().choice.pod, next);
+    dialled(only<Dial>().tunnel);
+  }
+}
+
+TEST_F(WorkerMachineTest, SaysNothingOnceStopped) {
+  TunnelId const tunnel = serving("a");
+  accept(1);
+  accept(2);
+  machine_.refresh(now_);
+  take();
+  TunnelId const next = only<Dial>().tunnel;
+  machine_.stop();
+  dialled(next);
+  EXPECT_TRUE(actions_.empty());
+  machine_.pod_gone(tunnel, Error(Errc::pod_gone, "sandbox closed"), now_);
+  take();
+  EXPECT_TRUE(actions_.empty());
+  resolve(pod("b"), true);
+  EXPECT_TRUE(actions_.empty());
+  ended(1, tunnel, Errc::pod_gone, true);
+  EXPECT_EQ(only<ResetConnection>().connection, 1u);  // nobody would place it any more
+  closed(tunnel);
+  EXPECT_TRUE(actions_.empty());
+}
+
 TEST_F(WorkerMachineTest, StoppingResetsWhatIsHeldAndDialsNoMore) {
   TunnelId const tunnel = serving();
   closed(tunnel);

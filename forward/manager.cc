@@ -45,8 +45,10 @@ void Manager::apply(config::Config wanted) {
   config_ = std::move(wanted);
   // All that go give up their ports before any that come ask for them.
   Listeners listeners;
-  for (std::string const& id : diff.removed) retire(id, listeners);
-  for (std::string const& id : diff.changed) retire(id, listeners);
+  TimePoint const deadline = Clock::now() + kDrain;
+  for (auto const* const ids : {&diff.removed, &diff.changed}) {
+    for (std::string const& id : *ids) listeners[id] = retire(workers_.find(id), deadline);
+  }
   std::map<std::string, std::string> heirs;  // new id -> old id
   for (auto const& kept : diff.listeners) heirs.emplace(kept.to, kept.from);
   for (config::ForwardSpec const& spec : config_.forwards) {
@@ -62,24 +64,24 @@ void Manager::apply(config::Config wanted) {
   }
 }
 
-void Manager::retire(std::string const& id, Listeners& listeners) {
-  auto const at = workers_.find(id);
-  auto worker = std::move(at->second);
+std::unique_ptr<net::Listener> Manager::retire(Workers::iterator at, TimePoint deadline) {
+  auto const worker = retired_.insert(retired_.end(), std::move(at->second));
   workers_.erase(at);
-  listeners[id] = worker->retire();
-  ending_.spawn(end(std::move(worker), Clock::now() + kDrain));
+  auto listener = (*worker)->retire();
+  (*worker)->end_by(deadline);
+  ending_.spawn(end(worker));
+  return listener;
 }
 
-awaitable<void> Manager::end(std::unique_ptr<Worker> worker, TimePoint deadline) {
-  co_await worker->stop(deadline);
+awaitable<void> Manager::end(std::list<std::unique_ptr<Worker>>::iterator worker) {
+  co_await (*worker)->stop();
+  retired_.erase(worker);
+  co_await shared_.clusters.release_unused();
 }
 
 awaitable<void> Manager::stop(TimePoint deadline) {
-  for (auto& [id, worker] : workers_) {
-    auto const listener = worker->retire();
-    ending_.spawn(end(std::move(worker), deadline));
-  }
-  workers_.clear();
+  for (auto const& worker : retired_) worker->end_by(deadline);
+  while (!workers_.empty()) retire(workers_.begin(), deadline);
   co_await ending_.join();
 }
 

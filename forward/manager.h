@@ -4,6 +4,7 @@
 // change. It does not read files. Owned by the program.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,7 +29,8 @@ class Manager {
   void apply(config::Config wanted);
   config::Config const& config() const { return config_; }
 
-  // Ends all forwards; their open connections may go on until `deadline`. Before destruction.
+  // Ends all forwards; open connections, also those of forwards that ended before, may go on until
+  // `deadline` at the most. Before destruction, and apply() must not follow.
   awaitable<void> stop(TimePoint deadline);
 
  private:
@@ -37,12 +39,14 @@ class Manager {
 
   void act(events::Event const& event);
   void refresh(std::string const& id);
-  void retire(std::string const& id, Listeners& listeners);
-  awaitable<void> end(std::unique_ptr<Worker> worker, TimePoint deadline);
+  // Its listener; nothing is left but to let its connections go on until `deadline`.
+  std::unique_ptr<net::Listener> retire(Workers::iterator worker, TimePoint deadline);
+  awaitable<void> end(std::list<std::unique_ptr<Worker>>::iterator worker);
 
   Shared& shared_;
   config::Config config_;
   Workers workers_;
+  std::list<std::unique_ptr<Worker>> retired_;
   events::Subscription facts_;
   TaskGroup ending_;
 };

@@ -64,10 +64,6 @@ void Relay::reset() {
   socket_.close(ignored);
 }
 
-void Relay::abort() {
-  if (placed()) local_failed();
-}
-
 bool Relay::accepted_by_pod(TimePoint now) const {
   return placed() && (machine_.answered() || now - placed_at_ >= kAcceptedAfter);
 }
@@ -96,16 +92,22 @@ awaitable<void> Relay::run() {
     socket_.shutdown(asio::socket_base::shutdown_send, ignored);
     co_await linger();
   }
-  stopping_up_ = true;
-  up_wake_.set();
-  if (up_running_) {
-    error_code ignored;
-    socket_.cancel(ignored);
-    co_await up_ended_.wait();
-  }
+  co_await end_pump_up();
   stream_.reset();
   connection_.reset();
   owner_.relay_left(id_, std::move(end));  // may destroy this
+}
+
+// Whatever it waits for: the client, the moment to pass its end on, or a tunnel that takes nothing.
+awaitable<void> Relay::end_pump_up() {
+  stopping_up_ = true;
+  up_wake_.set();
+  stream_->data().reset();
+  error_code ignored;
+  socket_.cancel(ignored);
+  while (up_running_) {
+    co_await up_ended_.wait();
+  }
 }
 
 // Delivers what the sink could not, until the stream or the client's side is over.
@@ -180,7 +182,7 @@ awaitable<void> Relay::read_local() {
     auto const room = chunk.room();
     error_code error;
     std::size_t const n = socket_.read_some(asio::buffer(room.data(), room.size()), error);
-    if (error == asio::error::would_block) {
+    if (error == asio::error::would_block || (discarding_ && !error)) {
       chunk = Chunk();  // an idle connection holds no buffer
       auto const [waited] = co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kTuple);
       if (waited && waited != asio::error::operation_aborted) co_return local_failed();
@@ -191,7 +193,6 @@ awaitable<void> Relay::read_local() {
       co_return;
     }
     if (error) co_return local_failed();
-    if (discarding_) continue;
     chunk.commit(n);
     machine_.sent(chunk.data(), Clock::now());
     owner_.bytes_sent(tunnel_, n);
@@ -218,9 +219,11 @@ awaitable<void> Relay::pass_fin() {
 awaitable<void> Relay::linger() {
   discarding_ = true;
   up_wake_.set();
-  if (!up_running_) co_return;
-  bool const ended = co_await up_ended_.wait_until(Clock::now() + kLinger);
-  static_cast<void>(ended);
+  TimePoint const until = Clock::now() + kLinger;
+  while (up_running_ && Clock::now() < until) {
+    bool const ended = co_await up_ended_.wait_until(until);
+    static_cast<void>(ended);
+  }
 }
 
 void Relay::local_failed() {

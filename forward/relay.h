@@ -50,8 +50,6 @@ class Relay final : private net::DataSink {
              std::uint32_t request_id);
   // Ends the local side with a reset. Not while placed.
   void reset();
-  // Ends the relay as a client's reset would; relay_left follows if it was placed.
-  void abort();
 
   TunnelId tunnel() const { return tunnel_; }
   bool placed() const { return stream_ != nullptr; }
@@ -68,6 +66,7 @@ class Relay final : private net::DataSink {
   awaitable<void> read_local();
   awaitable<void> pass_fin();
   awaitable<void> linger();
+  awaitable<void> end_pump_up();
   awaitable<error_code> resend_kept();
   void local_failed();
   void received(std::size_t n);

@@ -5,6 +5,8 @@
 #include <random>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -16,6 +18,11 @@ namespace {
 
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
+
+// Connections accepted without a turn for everybody else.
+constexpr unsigned kAcceptsAtOnce = 64;
+// The answer to a ping is looked for this often.
+constexpr Duration kLook = milliseconds(50);
 
 }  // namespace
 
@@ -71,9 +78,14 @@ std::unique_ptr<net::Listener> Worker::retire() {
   return std::move(listener_);
 }
 
-awaitable<void> Worker::stop(TimePoint deadline) {
-  while (!relays_.empty() && Clock::now() < deadline) {
-    bool const ended = co_await relay_ended_.wait_until(deadline);
+void Worker::end_by(TimePoint deadline) {
+  end_by_ = std::min(end_by_, deadline);
+  relay_ended_.set();
+}
+
+awaitable<void> Worker::stop() {
+  while (!relays_.empty() && Clock::now() < end_by_) {
+    bool const ended = co_await relay_ended_.wait_until(end_by_);
     static_cast<void>(ended);
   }
   pumps_.cancel();
@@ -169,11 +181,16 @@ void Worker::report_failure(Error error) {
 }
 
 awaitable<void> Worker::accept_all() {
-  for (;;) {
+  for (unsigned accepts = 0;;) {
     auto accepted = co_await listener_->accept();
     if (accepted.has_error()) {
       if (accepted.error().code != Errc::closed) log::error("{}: {}", id_, accepted.error().text);
       co_return;
+    }
+    if (++accepts % kAcceptsAtOnce == 0) co_await asio::post(asio::use_awaitable);
+    if (relays_.size() >= kMaxConnections) {
+      refuse(std::move(*accepted));
+      continue;
     }
     ConnectionId const connection = next_connection_++;
     relays_.emplace(connection,
@@ -184,7 +201,16 @@ awaitable<void> Worker::accept_all() {
   }
 }
 
+void Worker::refuse(asio::ip::tcp::socket socket) {
+  error_code ignored;
+  socket.set_option(asio::socket_base::linger(true, 0), ignored);
+  socket.close(ignored);
+  publish_failed(events::Reason::hold_timeout,
+                 fmt::format("more than {} connections are open", kMaxConnections));
+}
+
 void Worker::look_at_target(TimePoint now) {
+  std::string const pod = machine_.current_pod();
   std::string const uid = machine_.current_uid();
   auto const choice = target_->choose(uid);
   if (!choice) return;
@@ -195,8 +221,8 @@ void Worker::look_at_target(TimePoint now) {
       log::warn("{}: {}", id_, chosen.warning);
     }
   }
-  bool const gone = target_->gone(uid);
-  std::uint64_t const unrest = target_->unrest(uid);
+  bool const gone = target_->gone(pod, uid);
+  std::uint64_t const unrest = target_->unrest(pod, uid);
   if (std::exchange(unrest_, unrest) != unrest && !gone) shared_.checker.doubt(id_);
   machine_.resolved(*choice, gone, now);
 }
@@ -207,11 +233,11 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
   options.ping_interval = reliability_.ping_interval;
   options.ping_timeout = reliability_.ping_timeout;
   TimePoint const began = Clock::now();
-  TimePoint const deadline = began + reliability_.dial_timeout;
-  auto cluster = cluster_.cluster;
-  auto dialled = co_await cluster->dial(spec_.namespace_, choice.pod, options, deadline);
+  auto const cluster = cluster_.cluster;
+  auto dialled =
+      co_await cluster->dial(spec_.namespace_, choice.pod, options, reliability_.dial_timeout);
   TimePoint const now = Clock::now();
-  if (machine_.pool().find(id) == nullptr) co_return;  // given up meanwhile
+  if (retired_ || machine_.pool().find(id) == nullptr) co_return;  // given up meanwhile
   if (dialled.has_error()) {
     machine_.dial_failed(id, dialled.error(), now);
   } else {
@@ -231,22 +257,32 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
 
 awaitable<void> Worker::serve(TunnelId id) {
   auto const connection = tunnels_.at(id).connection;
-  TimePoint const since = tunnels_.at(id).since;
   error_code const ended = co_await connection->run();
-  bool const lived = connection->last_received() > since;
-  tunnels_.erase(id);
-  if (retired_) co_return;
-  machine_.tunnel_closed(id, io_error(ended, "tunnel"), lived, Clock::now());
+  tunnel_ended(id, ended);
   carry_out();
 }
 
-awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod method,
+void Worker::tunnel_ended(TunnelId id, error_code why) {
+  auto const at = tunnels_.find(id);
+  if (at == tunnels_.end()) return;
+  bool const lived = at->second.lived;
+  tunnels_.erase(at);
+  machine_.tunnel_closed(id, io_error(why, "tunnel"), lived, Clock::now());
+}
+
+void Worker::proved_alive(TunnelId id) {
+  auto const at = tunnels_.find(id);
+  if (at == tunnels_.end()) return;
+  at->second.lived = true;
+  machine_.proved_alive();
+}
+
+awaitable<void> Worker::probe(healthcheck::Ticket ticket, Tunnel tunnel, config::ProbeMethod method,
                               TimePoint deadline) {
-  auto const tunnel = tunnels_.at(ticket.generation);
   auto const verdict = co_await healthcheck::probe_port(*tunnel.connection, tunnel.port,
                                                         next_request_++, method, deadline);
   if (verdict.good()) {
-    machine_.proved_alive();
+    proved_alive(ticket.generation);
   } else if (verdict.error->code == Errc::pod_gone) {
     machine_.pod_gone(ticket.generation, *verdict.error, Clock::now());
     carry_out();
@@ -254,15 +290,19 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
   shared_.checker.probe_result(id_, ticket, verdict);
 }
 
-awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
-  auto const connection = tunnels_.at(ticket.generation).connection;
+awaitable<void> Worker::ping(healthcheck::Ticket ticket,
+                             std::shared_ptr<net::SpdyConnection> connection, TimePoint deadline) {
   TimePoint const asked = Clock::now();
   connection->ping();
-  co_await sleep_until(deadline);
-  bool const answered = connection->last_received() > asked;
-  if (answered) machine_.proved_alive();
-  bool const lives = answered || connection->reading_paused();
-  shared_.checker.ping_result(id_, ticket, lives);
+  bool answered = false;
+  for (TimePoint now = asked; !answered && now < deadline; now = Clock::now()) {
+    co_await sleep_until(std::min(deadline, now + kLook));
+    answered = connection->last_received() > asked;
+  }
+  if (answered) proved_alive(ticket.generation);
+  // No answer can come through: the connection itself asks TCP then, and ends if that is silent.
+  bool const stalled = connection->reading_paused() || connection->writing_since() != kNever;
+  shared_.checker.ping_result(id_, ticket, answered || stalled);
 }
 
 // What happened on a relay.
@@ -270,10 +310,15 @@ awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
 void Worker::relay_left(ConnectionId connection, ConnectionEnd end) {
   Relay const& relay = *relays_.at(connection);
   bool const failed = end.error.has_value();
+  // Its relays hear of the tunnel's end before serve() does; they must not be placed there again.
+  auto const tunnel = tunnels_.find(relay.tunnel());
+  if (tunnel != tunnels_.end() && tunnel->second.connection->ended()) {
+    tunnel_ended(tunnel->first, tunnel->second.connection->end_reason());
+  }
   machine_.connection_ended(connection, relay.tunnel(), relay.arrived(), std::move(end),
                             Clock::now());
   if (failed) {
-    shared_.checker.doubt(id_);
+    if (!retired_) shared_.checker.doubt(id_);
   } else {
     erase_relay(connection);
   }
@@ -296,8 +341,8 @@ void Worker::bytes_received(TunnelId tunnel, std::size_t, bool first) {
   if (at == tunnels_.end()) return;
   at->second.last_pod_byte = Clock::now();
   at->second.last_traffic = at->second.last_pod_byte;
-  if (!first || machine_.pool().primary() != tunnel) return;
-  machine_.proved_alive();
+  if (first) proved_alive(tunnel);
+  if (!first || retired_ || machine_.pool().primary() != tunnel) return;
   shared_.checker.record_activity(id_);
 }
 
@@ -337,11 +382,15 @@ void Worker::act(ResetConnection const& action) {
   if (at == relays_.end()) return;
   at->second->reset();
   erase_relay(action.connection);
+  publish_failed(action.reason, action.message);
+}
+
+void Worker::publish_failed(events::Reason reason, std::string message) {
   if (retired_) return;
   events::ConnectionFailed failed;
   failed.forward = ref();
-  failed.reason = action.reason;
-  failed.message = action.message;
+  failed.reason = reason;
+  failed.message = std::move(message);
   failed.pod = machine_.current_pod();
   shared_.bus.publish(std::move(failed));
 }
@@ -355,7 +404,7 @@ void Worker::act(MarkConnected const& action) {
   connected.dial = tunnel.dial_time;
   connected.refresh = action.refresh;
   shared_.bus.publish(std::move(connected));
-  unrest_ = target_->unrest(machine_.current_uid());
+  unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
   shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
 }
 
@@ -398,11 +447,13 @@ void Worker::act(ResolveAgain const&) {
 
 void Worker::start_probe(healthcheck::Ticket ticket, config::ProbeMethod method,
                          TimePoint deadline) {
-  if (tunnels_.contains(ticket.generation)) tasks_.spawn(probe(ticket, method, deadline));
+  auto const tunnel = tunnels_.find(ticket.generation);
+  if (tunnel != tunnels_.end()) tasks_.spawn(probe(ticket, tunnel->second, method, deadline));
 }
 
 void Worker::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
-  if (tunnels_.contains(ticket.generation)) tasks_.spawn(ping(ticket, deadline));
+  auto const tunnel = tunnels_.find(ticket.generation);
+  if (tunnel != tunnels_.end()) tasks_.spawn(ping(ticket, tunnel->second.connection, deadline));
 }
 
 healthcheck::Evidence Worker::evidence() const {
@@ -414,6 +465,7 @@ healthcheck::Evidence Worker::evidence() const {
   evidence.last_traffic = tunnel.last_traffic;
   evidence.last_life = tunnel.connection->last_received();
   evidence.tunnel_since = tunnel.since;
+  evidence.pod_ready = target_->vouches_for(tunnel.pod);
   TimePoint const now = Clock::now();
   evidence.accepted_connection_open =
       std::any_of(relays_.begin(), relays_.end(), [&](auto const& entry) {

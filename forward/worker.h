@@ -36,6 +36,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
  public:
   // A port that is taken, or a kubeconfig that cannot be used, is tried again this often.
   static constexpr Duration kSetupRetry = std::chrono::seconds(10);
+  // Local connections open at the same time; more are reset at once.
+  static constexpr std::size_t kMaxConnections = 8192;
 
   Worker(Shared& shared, config::ForwardSpec spec, config::Reliability reliability);
   ~Worker() override;
@@ -45,9 +47,11 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   // Leaves the checker, says forward.stopped, dials and accepts no more, and gives the listener
   // away. Placed connections go on. Before stop().
   std::unique_ptr<net::Listener> retire();
-  // Lets open connections go on until they end or `deadline`, then ends everything. Before
+  // How long open connections may go on after retire(); the earliest of all calls counts.
+  void end_by(TimePoint deadline);
+  // Lets open connections go on until they end or may not, then ends everything. Before
   // destruction.
-  awaitable<void> stop(TimePoint deadline);
+  awaitable<void> stop();
 
   // A new tunnel before the old one is left.
   void refresh();
@@ -68,6 +72,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
     std::chrono::milliseconds dial_time;
     TimePoint last_pod_byte{};
     TimePoint last_traffic{};
+    bool lived = false;  // a pod's byte or the answer to a ping came
   };
 
   // What it waits for.
@@ -78,8 +83,13 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   awaitable<void> accept_all();
   awaitable<void> dial(TunnelId id, k8s::Choice choice);
   awaitable<void> serve(TunnelId id);
-  awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
-  awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
+  awaitable<void> probe(healthcheck::Ticket ticket, Tunnel tunnel, config::ProbeMethod method,
+                        TimePoint deadline);
+  awaitable<void> ping(healthcheck::Ticket ticket, std::shared_ptr<net::SpdyConnection> connection,
+                       TimePoint deadline);
+  void refuse(asio::ip::tcp::socket socket);
+  void tunnel_ended(TunnelId id, error_code why);
+  void proved_alive(TunnelId id);
   void look_at_target(TimePoint now);
 
   // RelayOwner
@@ -107,6 +117,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   healthcheck::Evidence evidence() const override;
 
   events::ForwardRef ref() const;
+  void publish_failed(events::Reason reason, std::string message);
 
   Shared& shared_;
   config::ForwardSpec spec_;
@@ -119,6 +130,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::unique_ptr<k8s::TargetWatch> target_;
   bool accepting_ = false;
   bool retired_ = false;
+  TimePoint end_by_ = kNever;
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;

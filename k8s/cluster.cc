@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "k8s/cluster.h"
 
-#include <functional>
 #include <utility>
 
 #include "base/version.h"
@@ -56,21 +55,12 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, Cluste
       tls_(std::move(tls)),
       credentials_(access_.auth, system_environment().read_file),
       curl_(executor_),
-      rest_(curl_, resolver, rest_config(access_, std::bind_front(&Cluster::authorize, this))),
+      rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_.server, tls_ ? &*tls_ : nullptr, credentials_),
       gate_(executor_, kMaxDials),
       tasks_(executor_) {}
 
 Cluster::~Cluster() = default;
-
-awaitable<Result<RequestHeaders>> Cluster::authorize(bool refresh) {
-  TimePoint const now = Clock::now();
-  if (refresh && !credentials_.refresh(now)) {
-    co_return Error(Errc::unauthorized,
-                    "the server refuses the credentials, and there are no newer");
-  }
-  co_return credentials_.headers(now);
-}
 
 template <class Cache>
 Cache& Cluster::cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
@@ -92,10 +82,10 @@ ServiceCache& Cluster::services(std::string const& name_space) {
 }
 
 awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
-                                        DialOptions options, TimePoint deadline) {
+                                        DialOptions options, Duration timeout) {
   DialGate::Pass const pass = co_await gate_.enter();
-  auto tunnel =
-      co_await dialer_.dial(std::move(name_space), std::move(pod), std::move(options), deadline);
+  auto tunnel = co_await dialer_.dial(std::move(name_space), std::move(pod), std::move(options),
+                                      Clock::now() + timeout);
   co_return tunnel;
 }
 

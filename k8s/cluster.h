@@ -35,13 +35,13 @@ class Cluster {
   ClusterAccess const& access() const { return access_; }
   RestClient& rest() { return rest_; }
 
-  // Started on first use, kept until release_unused() finds them without a subscriber.
+  // Started on first use, kept as long as the cluster.
   PodCache& pods(std::string const& name_space);
   ServiceCache& services(std::string const& name_space);
 
-  // Opens a tunnel to the pod, waiting its turn at the gate.
+  // Opens a tunnel to the pod. It waits for its turn at the gate; `timeout` begins after that.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
-                                 TimePoint deadline);
+                                 Duration timeout);
 
   // Ends and joins everything. Before destruction.
   awaitable<void> stop();
@@ -53,7 +53,6 @@ class Cluster {
   template <class Cache>
   Cache& cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
                std::string const& name_space);
-  awaitable<Result<RequestHeaders>> authorize(bool refresh);
 
   asio::any_io_executor executor_;
   ClusterAccess access_;

@@ -2,6 +2,7 @@
 #include "k8s/cluster_pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -48,11 +49,11 @@ void ClusterPool::warn_once(std::vector<std::string> const& warnings) {
 }
 
 awaitable<void> ClusterPool::release_unused() {
-  std::vector<std::shared_ptr<Cluster>> unused;
-  for (auto const& cluster : clusters_) {
-    if (cluster.use_count() == 1) unused.push_back(cluster);
-  }
-  std::erase_if(clusters_, [](auto const& cluster) { return cluster.use_count() == 2; });
+  auto const used = [](auto const& cluster) { return cluster.use_count() > 1; };
+  auto const first = std::stable_partition(clusters_.begin(), clusters_.end(), used);
+  std::vector<std::shared_ptr<Cluster>> const unused(std::make_move_iterator(first),
+                                                     std::make_move_iterator(clusters_.end()));
+  clusters_.erase(first, clusters_.end());
   for (auto const& cluster : unused) co_await cluster->stop();
 }
 

@@ -21,7 +21,11 @@ class Place {
  public:
   Place(std::list<Wakeup*>& queue, Wakeup& wakeup)
       : queue_(queue), at_(queue.insert(queue.end(), &wakeup)) {}
-  ~Place() { queue_.erase(at_); }
+  // Whoever gives up may have been told that there is room: the next one looks, too.
+  ~Place() {
+    queue_.erase(at_);
+    if (!queue_.empty()) queue_.front()->set();
+  }
   Place(Place const&) = delete;
   Place& operator=(Place const&) = delete;
   bool first() const { return at_ == queue_.begin(); }
@@ -40,10 +44,7 @@ awaitable<DialGate::Pass> DialGate::enter() {
     while (inside_ >= limit_ || !place.first()) co_await wakeup.wait();
     ++inside_;
   }
-  Pass pass(*this);
-  // Room for more than one may have come at once.
-  if (inside_ < limit_ && !waiting_.empty()) waiting_.front()->set();
-  co_return std::move(pass);
+  co_return Pass(*this);
 }
 
 void DialGate::leave() {

@@ -63,22 +63,28 @@ std::optional<Result<Choice>> TargetWatch::choose(std::string const& current_uid
   return Result<Choice>(choices->front());
 }
 
-Pod const* TargetWatch::find_uid(std::string const& uid) const {
-  for (auto const& [name, pod] : pods_.objects()) {
-    if (pod.uid == uid) return &pod;
-  }
-  return nullptr;
+// A name may be taken by another pod by now.
+Pod const* TargetWatch::find(std::string const& pod, std::string const& uid) const {
+  Pod const* const found = pods_.find(pod);
+  return found != nullptr && found->uid == uid ? found : nullptr;
 }
 
-bool TargetWatch::gone(std::string const& uid) const {
+bool TargetWatch::gone(std::string const& pod, std::string const& uid) const {
   if (uid.empty() || !pods_.synced()) return false;
-  Pod const* const pod = find_uid(uid);
-  return pod == nullptr || pod->deleting || pod->phase != PodPhase::running;
+  Pod const* const found = find(pod, uid);
+  return found == nullptr || found->deleting || found->phase != PodPhase::running;
 }
 
-std::uint64_t TargetWatch::unrest(std::string const& uid) const {
-  Pod const* const pod = find_uid(uid);
-  return pod == nullptr ? 0 : pod->restarts * 2 + (pod->ready ? 0 : 1);
+std::uint64_t TargetWatch::unrest(std::string const& pod, std::string const& uid) const {
+  Pod const* const found = find(pod, uid);
+  return found == nullptr ? 0 : found->restarts * 2 + (found->ready ? 0 : 1);
+}
+
+bool TargetWatch::vouches_for(std::string const& pod) const {
+  bool const exact = query_.target.kind == TargetKind::pod && pod == query_.target.name;
+  if (query_.allow_unready || exact) return true;
+  Pod const* const found = pods_.find(pod);
+  return found == nullptr || found->ready;
 }
 
 void TargetWatch::refresh() {

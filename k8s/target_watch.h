@@ -31,17 +31,21 @@ class TargetWatch {
   // The best choice now, staying with the pod `current_uid` as the rules say; nothing while the
   // cluster has not answered yet.
   std::optional<Result<Choice>> choose(std::string const& current_uid);
-  // Whether the pod of this uid is known to be gone or going.
-  bool gone(std::string const& uid) const;
-  // The pod's own sign of trouble: it grows with each container restart and change of readiness.
-  std::uint64_t unrest(std::string const& uid) const;
+  // Whether the pod of this name and uid is known to be gone or going. Without a uid (it was never
+  // seen) nothing is known.
+  bool gone(std::string const& pod, std::string const& uid) const;
+  // The pod's own sign of trouble: another value after each container restart and change of
+  // readiness.
+  std::uint64_t unrest(std::string const& pod, std::string const& uid) const;
+  // False: the pod is known not to be Ready, and this target asks for Ready pods.
+  bool vouches_for(std::string const& pod) const;
   // Asks the cluster again.
   void refresh();
 
  private:
   awaitable<void> follow_workload();
   std::string workload_path() const;
-  Pod const* find_uid(std::string const& uid) const;
+  Pod const* find(std::string const& pod, std::string const& uid) const;
 
   Cluster& cluster_;
   TargetQuery query_;

@@ -151,6 +151,8 @@ class SpdyConnection : private SpdyEvents {
   // the transport takes them without waiting.
   void close();
   bool ended() const { return ended_; }
+  // What run() says or will say, once ended().
+  error_code end_reason() const { return end_; }
 
   // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave
   // in one write. Fails after the connection ended, or when its ids are used up.

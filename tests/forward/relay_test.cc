@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// The relay between a real socket and SPDY in memory, whose other end plays the runtime.
+#include "forward/relay.h"
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <gtest/gtest.h>
+
+#include "tests/support/loop_fixture.h"
+#include "tests/support/memory_transport.h"
+
+namespace kportal::forward {
+namespace {
+
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+using test::MemoryTransport;
+
+// One tunnel with both its ends.
+struct TestTunnel {
+  std::shared_ptr<net::SpdyConnection> client;
+  std::unique_ptr<net::SpdyConnection> server;
+  std::vector<std::unique_ptr<net::Stream>> streams;  // of the server, as they came: error, data
+
+  explicit TestTunnel(asio::any_io_executor const& executor) {
+    auto [a, b] = MemoryTransport::make_pair(executor);
+    net::SpdyOptions options;
+    client = std::make_shared<net::SpdyConnection>(executor, std::move(a), options);
+    options.role = net::SpdyRole::server;
+    server = std::make_unique<net::SpdyConnection>(executor, std::move(b), options);
+    server->on_stream([this](auto stream) { streams.push_back(std::move(stream)); });
+  }
+  net::Stream& error_stream() { return *streams.at(0); }
+  net::Stream& data() { return *streams.at(1); }
+};
+
+awaitable<void> run_to_end(net::SpdyConnection& connection) {
+  error_code const ended = co_await connection.run();
+  static_cast<void>(ended);
+}
+
+class RelayTest : public test::LoopFixture, public RelayOwner {
+ public:
+  RelayTest() : acceptor_(loop_, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
+
+  void SetUp() override {
+    client_.connect(acceptor_.local_endpoint());
+    relay_ = std::make_unique<Relay>(1, acceptor_.accept(), config::HalfClose::pass,
+                                     static_cast<RelayOwner&>(*this), pumps_);
+    for (TestTunnel* const tunnel : {&first_, &second_}) {
+      spawn(run_to_end(*tunnel->client));
+      spawn(run_to_end(*tunnel->server));
+    }
+  }
+  void play(awaitable<void> (*scene)(RelayTest&)) { run(play_and_end(scene)); }
+  awaitable<void> play_and_end(awaitable<void> (*scene)(RelayTest&)) {
+    co_await scene(*this);
+    pumps_.cancel();
+    co_await pumps_.join();
+    relay_.reset();
+    for (TestTunnel* const tunnel : {&first_, &second_}) {
+      tunnel->streams.clear();
+      tunnel->client->close();
+      tunnel->server->close();
+    }
+  }
+  void place(TunnelId id) { relay_->place(id, (id == 1 ? first_ : second_).client, 8080, 0); }
+  void send(std::string const& text) { asio::write(client_, asio::buffer(text)); }
+
+  template <class Condition>
+  awaitable<void> until(Condition condition) {
+    TimePoint const limit = Clock::now() + 10s;
+    while (!condition() && Clock::now() < limit) {
+      co_await asio::post(executor(), asio::use_awaitable);
+    }
+    EXPECT_TRUE(condition());
+  }
+  awaitable<std::string> read(net::Stream& stream) {
+    std::array<std::byte, 100> bytes{};
+    auto const got = co_await stream.read_some(bytes);
+    co_return std::string(as_text(Bytes(bytes).first(got.size)));
+  }
+  awaitable<void> say(net::Stream& stream, std::string text) {
+    Chunk chunk = Chunk::copy_of(as_bytes(text));
+    error_code const error = co_await stream.write(std::move(chunk));
+    EXPECT_FALSE(error);
+    stream.finish();
+  }
+
+  void relay_left(ConnectionId, ConnectionEnd end) override {
+    end_ = std::move(end);
+    pumps_at_end_ = pumps_.size();
+    if (!end_->movable) relay_.reset();
+  }
+  void bytes_sent(TunnelId, std::size_t) override {}
+  void bytes_received(TunnelId, std::size_t, bool) override {}
+
+  tcp::acceptor acceptor_;
+  tcp::socket client_{loop_};
+  TestTunnel first_{executor()};
+  TestTunnel second_{executor()};
+  TaskGroup pumps_{executor()};
+  std::unique_ptr<Relay> relay_;
+  std::optional<ConnectionEnd> end_;
+  std::size_t pumps_at_end_ = 0;
+};
+
+awaitable<void> relay_both_ways(RelayTest& t) {
+  t.place(1);
+  t.send("ping");
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  std::string const heard = co_await t.read(t.first_.data());
+  EXPECT_EQ(heard, "ping");
+  co_await t.say(t.first_.data(), "pong");
+  t.first_.error_stream().finish();
+  auto const answered = [&] { return t.client_.available() == 4; };
+  co_await t.until(answered);
+  t.client_.shutdown(tcp::socket::shutdown_send);
+  auto const ended = [&] { return t.end_.has_value(); };
+  co_await t.until(ended);
+  EXPECT_FALSE(t.end_->error);
+}
+
+TEST_F(RelayTest, RelaysBothWays) {
+  play(relay_both_ways);
+}
+
+awaitable<void> move_and_end(RelayTest& t) {
+  t.place(1);
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  t.send("x");
+  t.client_.shutdown(tcp::socket::shutdown_send);
+  auto const one_pump = [&] { return t.pumps_.size() == 1; };
+  co_await t.until(one_pump);  // the other has passed the end on
+  t.first_.data().reset();
+  co_await t.say(t.first_.error_stream(), "pod sandbox is closed");
+  auto const ended = [&] { return t.end_.has_value(); };
+  co_await t.until(ended);
+  EXPECT_EQ(t.end_->error->code, Errc::pod_gone) << t.end_->error->text;
+  EXPECT_TRUE(t.end_->movable);
+  if (!t.end_->movable) co_return;
+  t.end_.reset();
+
+  t.place(2);
+  auto const opened_again = [&] { return t.second_.streams.size() == 2; };
+  co_await t.until(opened_again);
+  std::string const heard = co_await t.read(t.second_.data());
+  EXPECT_EQ(heard, "x");
+  co_await t.say(t.second_.error_stream(), "read: connection reset by peer");
+  t.second_.data().reset();
+  co_await t.until(ended);
+  EXPECT_EQ(t.end_->error->code, Errc::pod_reset);
+  EXPECT_EQ(t.pumps_at_end_, 1u);  // the one that tells
+}
+
+// The pump towards the pod may end before the connection does; the next tunnel's must be waited for
+// all the same.
+TEST_F(RelayTest, LeavesNoPumpBehindWhenItHasMovedOnce) {
+  play(move_and_end);
+}
+
+awaitable<void> place_on_ended(RelayTest& t) {
+  t.first_.client->close();
+  t.place(1);
+  EXPECT_TRUE(t.end_.has_value());
+  EXPECT_TRUE(t.end_->movable);
+  co_return;
+}
+
+TEST_F(RelayTest, TellsAtOnceThatTheTunnelHasEnded) {
+  play(place_on_ended);
+}
+
+}  // namespace
+}  // namespace kportal::forward

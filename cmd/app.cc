@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <set>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
@@ -38,8 +39,15 @@ std::string read_stdin() {
   }
 }
 
-bool is_named(config::ForwardSpec const& spec, std::string const& name) {
-  return name == spec.alias || name == spec.id() || name == spec.resource;
+// The forwards that a NAME means: that of this alias or id, else those of this resource.
+std::vector<std::string> ids_called(std::string const& name, config::Config const& config) {
+  std::vector<std::string> of_resource;
+  for (config::ForwardSpec const& spec : config.forwards) {
+    std::string id = spec.id();
+    if (name == spec.alias || name == id) return {std::move(id)};
+    if (name == spec.resource) of_resource.push_back(std::move(id));
+  }
+  return of_resource;
 }
 
 }  // namespace
@@ -141,20 +149,22 @@ std::optional<config::Config> App::load(std::vector<std::string>& problems) {
 
 void App::select_named(config::Config& config, std::vector<std::string>& problems) const {
   if (names_.empty()) return;
+  std::set<std::string> wanted;
   for (std::string const& name : names_) {
-    auto const named = [&](auto const& spec) { return is_named(spec, name); };
-    auto const count = std::count_if(config.forwards.begin(), config.forwards.end(), named);
-    if (count == 0) problems.push_back(fmt::format("no forward is called {}", name));
-    bool const by_resource = count > 1;
-    if (by_resource) problems.push_back(fmt::format("{} is not one forward but {}", name, count));
+    auto const ids = ids_called(name, config);
+    if (ids.empty()) problems.push_back(fmt::format("no forward is called {}", name));
+    if (ids.size() > 1) {
+      problems.push_back(
+          fmt::format("{} is not one forward but {}: {}", name, ids.size(), fmt::join(ids, ", ")));
+    }
+    wanted.insert(ids.begin(), ids.end());
   }
-  std::erase_if(config.forwards, [&](config::ForwardSpec const& spec) {
-    return std::none_of(names_.begin(), names_.end(),
-                        [&](std::string const& name) { return is_named(spec, name); });
-  });
+  std::erase_if(config.forwards,
+                [&](config::ForwardSpec const& spec) { return !wanted.contains(spec.id()); });
 }
 
 void App::reload() {
+  if (stopping_) return;
   std::vector<std::string> problems;
   auto wanted = load(problems);
   if (!wanted) {

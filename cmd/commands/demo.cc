@@ -101,6 +101,7 @@ class Demo {
     tasks_.spawn(follow_events(app));
     tasks_.spawn(play(app));
     ExitCode const code = app.run();
+    if (!tasks_.empty()) end_without_loop();
     if (code != ExitCode::ok || duration_ == 0ms) return code;
     bool const passed = answered_before_ && answered_after_;
     std::printf(passed ? "demo: traffic passed before and after a pod was killed\n"
@@ -114,6 +115,14 @@ class Demo {
     co_await tasks_.join();
     co_await server_.stop();
     co_await cluster_.stop();
+  }
+
+  // For a program that failed before its loop began.
+  void end_without_loop() {
+    asio::co_spawn(loop_, stop(), [](std::exception_ptr error) {
+      if (error) std::rethrow_exception(error);
+    });
+    loop_.run();
   }
 
   // Learns where `web` listens.

@@ -23,7 +23,7 @@ awaitable<void> throw_if_cancelled() {
 
 }  // namespace
 
-Wakeup::Wakeup(asio::any_io_executor executor) : timer_(std::move(executor)) {}
+Wakeup::Wakeup(asio::any_io_executor const& executor) : timer_(executor) {}
 
 void Wakeup::set() {
   if (set_) return;

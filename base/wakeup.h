@@ -17,7 +17,7 @@ using asio::awaitable;
 
 class Wakeup {
  public:
-  explicit Wakeup(asio::any_io_executor executor);
+  explicit Wakeup(asio::any_io_executor const& executor);
 
   void set();
   // Returns once set() was called, and forgets it. One waiter at a time.

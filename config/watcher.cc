@@ -103,7 +103,7 @@ asio::awaitable<void> Watcher::Impl::settle() {
   }
 }
 
-Watcher::Watcher(asio::any_io_executor executor, std::vector<std::string> files)
+Watcher::Watcher(asio::any_io_executor executor, std::vector<std::string> const& files)
     : impl_(std::make_unique<Impl>(std::move(executor), files)) {}
 Watcher::~Watcher() = default;
 

@@ -27,7 +27,7 @@ class Watcher {
   static constexpr std::chrono::milliseconds kPoll{2'000};
 
   // `files` need not exist. "-" is never reported.
-  Watcher(asio::any_io_executor executor, std::vector<std::string> files);
+  Watcher(asio::any_io_executor executor, std::vector<std::string> const& files);
   ~Watcher();
   Watcher(Watcher const&) = delete;
   Watcher& operator=(Watcher const&) = delete;

@@ -209,7 +209,7 @@ awaitable<Result<std::vector<asio::ip::address>>> RestClient::addresses(TimePoin
   co_return addresses_;
 }
 
-HttpRequest RestClient::make_request(std::string method, std::string target,
+HttpRequest RestClient::make_request(std::string method, std::string const& target,
                                      std::string body) const {
   HttpRequest request;
   request.method = std::move(method);
@@ -227,7 +227,7 @@ HttpRequest RestClient::make_request(std::string method, std::string target,
 }
 
 // A connection that failed may fail for an old address, or be one that is dead without a sign.
-Error RestClient::failed(Error error) {
+Error RestClient::failed(Error const& error) {
   if (is_connection_failure(error.code)) addresses_.clear();
   if (error.code == Errc::timeout) fresh_ = true;
   return error.within(server_);

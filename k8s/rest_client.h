@@ -93,8 +93,8 @@ class RestClient {
                              TimePoint deadline);
   awaitable<OpenResult> attempt(HttpRequest request, HttpHeaders identity, TimePoint deadline);
   awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
-  HttpRequest make_request(std::string method, std::string target, std::string body) const;
-  Error failed(Error error);
+  HttpRequest make_request(std::string method, std::string const& target, std::string body) const;
+  Error failed(Error const& error);
 
   CurlMulti& curl_;
   net::Resolver& resolver_;

@@ -9,8 +9,9 @@ struct CloseTimer::State {
   bool expired = false;
 };
 
-CloseTimer::CloseTimer(asio::any_io_executor executor, Transport& transport, TimePoint deadline)
-    : state_(std::make_shared<State>(&transport)), timer_(std::move(executor), deadline) {
+CloseTimer::CloseTimer(asio::any_io_executor const& executor, Transport& transport,
+                       TimePoint deadline)
+    : state_(std::make_shared<State>(&transport)), timer_(executor, deadline) {
   if (deadline == kNever) return;
   timer_.async_wait([state = state_](error_code error) {
     if (error || state->transport == nullptr) return;

@@ -17,7 +17,7 @@ namespace kportal::net {
 class CloseTimer {
  public:
   // `transport` must outlive the timer. kNever = no deadline.
-  CloseTimer(asio::any_io_executor executor, Transport& transport, TimePoint deadline);
+  CloseTimer(asio::any_io_executor const& executor, Transport& transport, TimePoint deadline);
   ~CloseTimer();
   CloseTimer(CloseTimer const&) = delete;
   CloseTimer& operator=(CloseTimer const&) = delete;

@@ -304,7 +304,7 @@ void SpdyConnection::fail_streams(error_code error) {
   for (auto const& [id, stream] : streams_) stream->fail(error);
 }
 
-Result<std::unique_ptr<Stream>> SpdyConnection::open_stream(Headers headers, Fin fin) {
+Result<std::unique_ptr<Stream>> SpdyConnection::open_stream(Headers const& headers, Fin fin) {
   if (ended()) return io_error(end_ ? end_ : make_error_code(Errc::closed), "open a stream");
   Result<StreamId> const id = session_.open_stream(headers, fin);
   if (!id) return id.error();

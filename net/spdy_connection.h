@@ -156,7 +156,7 @@ class SpdyConnection : private SpdyEvents {
 
   // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave
   // in one write. Fails after the connection ended, or when its ids are used up.
-  Result<std::unique_ptr<Stream>> open_stream(Headers headers, Fin fin);
+  Result<std::unique_ptr<Stream>> open_stream(Headers const& headers, Fin fin);
 
   // Sends a PING now; an answer shows as last_received() moving on, none within ping_timeout ends
   // the connection.

@@ -116,7 +116,7 @@ struct Work {
 };
 
 struct Worker {
-  explicit Worker(asio::any_io_executor executor) : ready(std::move(executor)) {}
+  explicit Worker(asio::any_io_executor const& executor) : ready(executor) {}
   std::deque<Work> queue;
   Wakeup ready;
 };
@@ -130,8 +130,8 @@ struct Pair {
 
 // One connection to the pod's port, shared by its two copies and the coroutine that waits for them.
 struct Piping {
-  Piping(asio::any_io_executor executor, std::unique_ptr<PodSocket> s)
-      : socket(std::move(s)), done(std::move(executor)) {}
+  Piping(asio::any_io_executor const& executor, std::unique_ptr<PodSocket> s)
+      : socket(std::move(s)), done(executor) {}
   void finish(std::string failure) {
     if (error.empty()) error = std::move(failure);
     ++finished;

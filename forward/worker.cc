@@ -107,7 +107,7 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   spec_.tags = std::move(tags);
   reliability_ = reliability;
   machine_.set_hold(reliability.hold);
-  shared_.checker.update_settings(id_, std::move(health));
+  shared_.checker.update_settings(id_, health);
 }
 
 // What it waits for.
@@ -279,8 +279,9 @@ void Worker::proved_alive(TunnelId id) {
 
 awaitable<void> Worker::probe(healthcheck::Ticket ticket, Tunnel tunnel, config::ProbeMethod method,
                               TimePoint deadline) {
-  auto const verdict = co_await healthcheck::probe_port(*tunnel.connection, tunnel.port,
-                                                        next_request_++, method, deadline);
+  std::uint32_t const request = next_request_++;
+  auto const verdict =
+      co_await healthcheck::probe_port(*tunnel.connection, tunnel.port, request, method, deadline);
   if (verdict.good()) {
     proved_alive(ticket.generation);
   } else if (verdict.error->code == Errc::pod_gone) {

@@ -84,8 +84,8 @@ ServiceCache& Cluster::services(std::string const& name_space) {
 awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
                                         DialOptions options, Duration timeout) {
   DialGate::Pass const pass = co_await gate_.enter();
-  auto tunnel = co_await dialer_.dial(std::move(name_space), std::move(pod), std::move(options),
-                                      Clock::now() + timeout);
+  auto tunnel =
+      co_await dialer_.dial(std::move(name_space), std::move(pod), options, Clock::now() + timeout);
   co_return tunnel;
 }
 

@@ -257,6 +257,20 @@ HttpAnswer http_get(std::uint16_t port, std::string_view path, char const* addre
   return answer;
 }
 
+BusyPort::BusyPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Address any = address_of("127.0.0.1", 0);
+  auto* const raw = reinterpret_cast<sockaddr*>(&any.storage);
+  EXPECT_EQ(::bind(fd_, any.get(), any.size), 0);
+  EXPECT_EQ(::listen(fd_, 16), 0);
+  EXPECT_EQ(::getsockname(fd_, raw, &any.size), 0);
+  port_ = ntohs(reinterpret_cast<sockaddr_in*>(&any.storage)->sin_port);
+}
+
+void BusyPort::free() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
 std::uint16_t free_port() {
   for (;;) {
     int const v6 = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -77,4 +77,19 @@ HttpAnswer http_get(std::uint16_t port, std::string_view path = "/",
 // A port that nothing listens on just now, on either loopback address.
 std::uint16_t free_port();
 
+// A port of 127.0.0.1 that listens and never accepts.
+class BusyPort {
+ public:
+  BusyPort();
+  ~BusyPort() { free(); }
+  BusyPort(BusyPort const&) = delete;
+  BusyPort& operator=(BusyPort const&) = delete;
+  std::uint16_t port() const { return port_; }
+  void free();
+
+ private:
+  int fd_ = -1;
+  std::uint16_t port_ = 0;
+};
+
 }  // namespace kportal::test

@@ -70,7 +70,8 @@ Program::Program(std::vector<std::string> arguments, ProgramOptions options) {
   EXPECT_EQ(::pipe2(streams.errors, O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(stop_, O_CLOEXEC), 0);
   std::vector<std::string> words = options.wrapper;
-  words.emplace_back(KPORTAL_PROGRAM);
+  char const* const other = std::getenv("KPORTAL_PROGRAM");
+  words.emplace_back(other == nullptr ? KPORTAL_PROGRAM : other);
   words.insert(words.end(), arguments.begin(), arguments.end());
   spawn(std::move(words), options, streams);
   for (int const fd : {streams.input[0], streams.output[1], streams.errors[1]}) ::close(fd);
@@ -107,6 +108,8 @@ void Program::spawn(std::vector<std::string> words, ProgramOptions const& option
   posix_spawn_file_actions_adddup2(&actions, streams.input[0], 0);
   posix_spawn_file_actions_adddup2(&actions, streams.output[1], 1);
   posix_spawn_file_actions_adddup2(&actions, streams.errors[1], 2);
+  // The lab's sockets are not the program's: one that listens would go on listening there.
+  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   if (!options.directory.empty()) {
     posix_spawn_file_actions_addchdir_np(&actions, options.directory.c_str());
   }

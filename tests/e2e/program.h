@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Program: the built program as a process of its own, started with arguments, read by a thread so
-// that no test has to drain pipes, and killed and reaped at the latest when the object goes. After
-// a failed test it prints the end of what the program said.
+// Program: the built program (or the one that $KPORTAL_PROGRAM names) as a process of its own,
+// started with arguments, read by a thread so that no test has to drain pipes, and killed and
+// reaped at the latest when the object goes. After a failed test it prints the end of what the
+// program said.
 #pragma once
 
 #include <condition_variable>

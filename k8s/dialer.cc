@@ -7,10 +7,12 @@
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
+#include "base/printable.h"
 #include "base/version.h"
 #include "k8s/objects.h"
 #include "k8s/rest_client.h"
 #include "net/close_timer.h"
+#include "net/tcp_state.h"
 #include "net/tls.h"
 #include "net/websocket.h"
 #include "net/websocket_transport.h"
@@ -62,6 +64,20 @@ awaitable<Result<Answer>> read_answer(net::Transport& transport) {
   co_return answer;
 }
 
+// What is wrong with a 101 to a SPDY upgrade.
+std::optional<Error> spdy_problem(Answer const& answer) {
+  auto const chosen = answer.head.headers.find(kStreamProtocolHeader).value_or("");
+  if (chosen != kStreamProtocol) {
+    return Error(Errc::protocol,
+                 fmt::format("the server chose the stream protocol \"{}\" instead of {}",
+                             printable(chosen), kStreamProtocol));
+  }
+  if (!answer.early.empty()) {
+    return Error(Errc::protocol, "the server sent bytes before the first of ours");
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string_view to_word(TransportKind kind) {
@@ -109,37 +125,49 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
   net::SpdyOptions spdy;
   spdy.ping_interval = options.ping_interval;
   spdy.ping_timeout = options.ping_timeout;
-  co_return Tunnel(
-      std::make_unique<net::SpdyConnection>(executor, std::move(*upgraded), std::move(spdy)), kind);
+  // The socket lies at the bottom of the transport, which lives as long as the connection.
+  spdy.acknowledged = [socket = upgraded->socket, within = options.ping_timeout] {
+    return net::acknowledged_within(*socket, within);
+  };
+  co_return Tunnel(std::make_unique<net::SpdyConnection>(executor, std::move(upgraded->transport),
+                                                         std::move(spdy)),
+                   kind);
 }
 
 // With fresh credentials once, if the first are refused.
 awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string target,
                                                  net::TcpOptions options, TimePoint deadline) {
-  auto first = co_await try_upgrade(kind, target, options, deadline);
+  std::uint64_t used = 0;
+  auto first = co_await try_upgrade(kind, target, options, deadline, used);
   if (first.has_value() || first.error().code != Errc::unauthorized) co_return first;
-  if (!credentials_.refresh(Clock::now())) co_return first;
-  auto second = co_await try_upgrade(kind, target, options, deadline);
+  // Another request may have fetched the newer ones meanwhile.
+  bool const newer = credentials_.refresh(Clock::now()) || credentials_.generation() != used;
+  if (!newer) co_return first;
+  auto second = co_await try_upgrade(kind, target, options, deadline, used);
   co_return second;
 }
 
 awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::string target,
-                                                     net::TcpOptions options, TimePoint deadline) {
+                                                     net::TcpOptions options, TimePoint deadline,
+                                                     std::uint64_t& generation) {
   std::string const key = net::websocket_key();
   auto const request = request_head(kind, target, key);
   if (request.has_error()) co_return request.error();
+  generation = credentials_.generation();
   auto connected = co_await connect(options, deadline);
   if (connected.has_error()) co_return connected.error();
-  std::unique_ptr<net::Transport> transport = std::move(*connected);
+  Upgraded upgraded = std::move(*connected);
+  net::Transport& transport = *upgraded.transport;
 
   auto const executor = co_await asio::this_coro::executor;
-  net::CloseTimer const timer(executor, *transport, deadline);
+  net::CloseTimer const timer(executor, transport, deadline);
   Chunk head = Chunk::copy_of(as_bytes(*request));
-  error_code const written = co_await transport->write(std::move(head));
-  if (written) co_return io_error(written, "sending the upgrade request");
-  auto answer = co_await read_answer(*transport);
-  if (timer.expired()) co_return Error(Errc::timeout, "the server did not answer the upgrade");
-  if (answer.has_error()) co_return answer.error();
+  error_code const written = co_await transport.write(std::move(head));
+  if (written) co_return io_error(written, "sending the upgrade request").within(place());
+  auto answer = co_await read_answer(transport);
+  if (timer.expired())
+    co_return Error(Errc::timeout, place() + ": no answer to the upgrade in time");
+  if (answer.has_error()) co_return answer.error().within(place());
 
   if (kind == TransportKind::websocket) {
     auto const checked = net::check_websocket_response(answer->head, key, kTunnelProtocol);
@@ -150,33 +178,35 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
       }
       co_return upgrade_error(answer->head, answer->body);
     }
-    co_return std::make_unique<net::WebSocketTransport>(
-        std::move(transport), net::WebSocketRole::client, as_bytes(answer->early));
+    upgraded.transport = std::make_unique<net::WebSocketTransport>(
+        std::move(upgraded.transport), net::WebSocketRole::client, as_bytes(answer->early));
+    co_return std::move(upgraded);
   }
   if (!net::is_upgraded(answer->head, kSpdy)) co_return upgrade_error(answer->head, answer->body);
-  auto const chosen = answer->head.headers.find(kStreamProtocolHeader);
-  if (chosen != std::string_view(kStreamProtocol) || !answer->early.empty()) {
-    co_return Error(Errc::protocol, "the server's answer to the SPDY upgrade makes no sense");
-  }
-  co_return std::move(transport);
+  if (auto problem = spdy_problem(*answer)) co_return std::move(*problem);
+  co_return std::move(upgraded);
 }
 
 awaitable<Dialer::UpgradeResult> Dialer::connect(net::TcpOptions options, TimePoint deadline) {
   auto socket = co_await net::connect(resolver_, server_.host, server_.port, options, deadline);
   if (socket.has_error()) co_return socket.error();
-  std::unique_ptr<net::Transport> transport =
-      std::make_unique<net::TcpTransport>(std::move(*socket));
-  if (tls_ == nullptr) co_return std::move(transport);
-  auto secured = co_await net::tls_connect(std::move(transport), *tls_, server_.host, deadline);
+  auto tcp = std::make_unique<net::TcpTransport>(std::move(*socket));
+  asio::ip::tcp::socket& bottom = tcp->socket();
+  if (tls_ == nullptr) co_return Upgraded(std::move(tcp), bottom);
+  auto secured = co_await net::tls_connect(std::move(tcp), *tls_, server_.host, deadline);
   if (secured.has_error()) co_return secured.error();
-  co_return std::unique_ptr<net::Transport>(std::move(*secured));
+  co_return Upgraded(std::move(*secured), bottom);
+}
+
+std::string Dialer::place() const {
+  return net::host_port(server_.host, server_.port);
 }
 
 Result<std::string> Dialer::request_head(TransportKind kind, std::string const& target,
                                          std::string const& key) {
   auto const credentials = credentials_.headers(Clock::now());
   if (credentials.has_error()) return credentials.error();
-  std::string const host = net::host_port(server_.host, server_.port);
+  std::string const host = place();
   net::RequestHead head;
   if (kind == TransportKind::websocket) {
     head = net::websocket_request(target, host, key, kTunnelProtocol);

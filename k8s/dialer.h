@@ -49,13 +49,23 @@ class Dialer {
                                  TimePoint deadline);
 
  private:
-  using UpgradeResult = Result<std::unique_ptr<net::Transport>>;
+  // A transport and the socket at its bottom.
+  struct Upgraded {
+    std::unique_ptr<net::Transport> transport;
+    asio::ip::tcp::socket* socket;
+    Upgraded(std::unique_ptr<net::Transport> t, asio::ip::tcp::socket& s)
+        : transport(std::move(t)), socket(&s) {}
+  };
+  using UpgradeResult = Result<Upgraded>;
 
   awaitable<UpgradeResult> connect(net::TcpOptions options, TimePoint deadline);
   awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
                                    TimePoint deadline);
+  // `generation`: of the credentials it sent.
   awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
-                                       net::TcpOptions options, TimePoint deadline);
+                                       net::TcpOptions options, TimePoint deadline,
+                                       std::uint64_t& generation);
+  std::string place() const;
   Result<std::string> request_head(TransportKind kind, std::string const& target,
                                    std::string const& key);
 

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Clusters and their pool against the lab.
+#include <optional>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "k8s/cluster_pool.h"
+#include "k8s/objects.h"
+#include "tests/lab/lab_fixture.h"
+
+namespace kportal::k8s {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ClusterPoolTest : public lab::LabFixture {
+ public:
+  Environment environment() {
+    Environment environment;
+    environment.variable = [](std::string const&) { return std::optional<std::string>(); };
+    environment.read_file = [this](std::string const&, std::size_t) {
+      return boost::system::result<std::string>(kubeconfig_);
+    };
+    environment.working_directory = "/";
+    return environment;
+  }
+  void SetUp() override {
+    LabFixture::SetUp();
+    lab::KubeconfigOptions nobody;
+    nobody.context = "nobody";
+    nobody.no_credentials = true;
+    kubeconfig_ = server_.kubeconfig({lab::KubeconfigOptions(), nobody});
+  }
+
+  std::string kubeconfig_;
+  net::Resolver resolver_{executor()};
+  ClusterPool pool_{executor(), resolver_, environment()};
+};
+
+awaitable<void> release(ClusterPoolTest& t) {
+  auto kept = t.pool_.find("/config", "lab");
+  auto unused = t.pool_.find("/config", "nobody");
+  EXPECT_TRUE(kept.has_value() && unused.has_value());
+  auto* const cluster = kept->cluster.get();
+  static_cast<void>(cluster->pods("default"));
+  static_cast<void>(unused->cluster->pods("default"));
+  unused->cluster.reset();
+  co_await t.pool_.release_unused();
+  auto const again = t.pool_.find("/config", "lab");
+  EXPECT_EQ(again->cluster.get(), cluster);  // one holder is enough
+  kept->cluster.reset();
+}
+
+awaitable<void> release_and_stop(ClusterPoolTest& t) {
+  co_await release(t);
+  co_await t.pool_.release_unused();
+  co_await t.pool_.stop();
+}
+
+TEST_F(ClusterPoolTest, KeepsWhatAnybodyHoldsAndEndsWhatNobodyDoes) {
+  play(release_and_stop(*this));
+}
+
+awaitable<void> dial_refused(ClusterPoolTest& t, std::optional<Error>& error) {
+  auto const found = t.pool_.find("/config", "nobody");
+  EXPECT_TRUE(found.has_value());
+  auto const dialled = co_await found->cluster->dial("default", "web", DialOptions(), 5s);
+  if (dialled.has_error()) error = dialled.error();
+  co_await t.pool_.stop();
+}
+
+TEST_F(ClusterPoolTest, ADialWithoutCredentialsIsUnauthorized) {
+  std::optional<Error> error;
+  play(dial_refused(*this, error));
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code, Errc::unauthorized) << error->text;
+}
+
+}  // namespace
+}  // namespace kportal::k8s

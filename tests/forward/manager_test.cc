@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+// Manager and workers against the lab: what must hold while forwards come, change and go.
+#include "forward/manager.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <gmock/gmock.h>
+
+#include "tests/lab/lab_fixture.h"
+
+namespace kportal::forward {
+namespace {
+
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+using events::Status;
+
+class ManagerTest : public lab::LabFixture {
+ public:
+  void SetUp() override {
+    LabFixture::SetUp();
+    kubeconfig_ = server_.kubeconfig();
+    for (char const* const name : {"a", "b"}) {
+      lab::PodSpec pod;
+      pod.name = name;
+      cluster_.add_pod(pod);
+    }
+    spawn(run_checker());
+  }
+  void play(awaitable<void> (*scene)(ManagerTest&)) { run(play_and_end(scene)); }
+  awaitable<void> play_and_end(awaitable<void> (*scene)(ManagerTest&)) {
+    co_await scene(*this);
+    checker_.stop();
+    co_await manager_.stop(Clock::now());
+    co_await clusters_.stop();
+    co_await stop();
+  }
+  awaitable<void> run_checker() { co_await checker_.run(); }
+
+  k8s::Environment environment() {
+    k8s::Environment environment;
+    environment.variable = [](std::string const&) { return std::optional<std::string>(); };
+    environment.read_file = [this](std::string const&, std::size_t) {
+      return boost::system::result<std::string>(kubeconfig_);
+    };
+    environment.working_directory = "/";
+    return environment;
+  }
+  // pod/POD:PORT on a free port, as the forward "f:auto".
+  static config::Config forwarding(std::string const& pod, std::string const& port) {
+    config::ForwardSpec spec;
+    spec.kubeconfig = "/config";
+    spec.context = "lab";
+    spec.namespace_ = "default";
+    spec.target.name = pod;
+    spec.resource = "pod/" + pod;
+    spec.port = port;
+    spec.alias = "f";
+    spec.addresses = {"127.0.0.1"};
+    spec.health.interval = 50ms;
+    spec.health.timeout = 200ms;
+    spec.health.startup_grace = 300ms;
+    config::Config config;
+    config.forwards.push_back(spec);
+    return config;
+  }
+  void note(events::Event const& event) {
+    types_.emplace_back(events::type_of(event.fact));
+    if (auto const* const ref = events::forward_of(event.fact)) port_ = ref->local_port;
+    auto const* const change = std::get_if<events::HealthStatusChanged>(&event.fact);
+    if (change != nullptr) status_ = change->status;
+    if (change != nullptr) statuses_.push_back(change->status);
+    cluster_.changed().notify();
+  }
+  template <class Condition>
+  awaitable<void> until(Condition condition) {
+    bool const held = co_await server_.wait_for(condition, 10s);
+    EXPECT_TRUE(held);
+  }
+  awaitable<void> until_active() {
+    auto const active = [this] { return status_ == Status::active; };
+    co_await until(active);
+  }
+  // A client of the forward.
+  awaitable<tcp::socket> connected() {
+    tcp::socket socket(executor());
+    tcp::endpoint const endpoint(asio::ip::address_v4::loopback(), port_);
+    auto const [error] =
+        co_await socket.async_connect(endpoint, asio::as_tuple(asio::use_awaitable));
+    EXPECT_FALSE(error);
+    co_return std::move(socket);
+  }
+  // What comes next; empty at the end, whichever.
+  awaitable<std::string> read(tcp::socket& socket) {
+    std::array<char, 4096> bytes{};
+    auto const [error, n] =
+        co_await socket.async_read_some(asio::buffer(bytes), asio::as_tuple(asio::use_awaitable));
+    co_return std::string(bytes.data(), n);
+  }
+  long count(std::string const& type) const {
+    return std::count(types_.begin(), types_.end(), type);
+  }
+
+  std::string kubeconfig_;
+  net::Resolver resolver_{executor()};
+  events::Bus bus_{executor()};
+  k8s::ClusterPool clusters_{executor(), resolver_, environment()};
+  healthcheck::Checker checker_{executor(), bus_};
+  Shared shared_{executor(), bus_, checker_, clusters_};
+  events::Subscription notes_ = bus_.subscribe([this](events::Event const& e) { note(e); });
+  Manager manager_{shared_};
+  std::vector<std::string> types_;
+  std::vector<Status> statuses_;
+  std::optional<Status> status_;
+  std::uint16_t port_ = 0;
+};
+
+awaitable<void> cut_before_a_byte(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  co_await t.until_active();
+  auto client = co_await t.connected();
+  auto const open = [&] { return t.server_.open_pod_connections({"default", "a"}) == 1; };
+  co_await t.until(open);
+  t.server_.drop_tunnels();
+  auto const again = [&] { return t.count("forward.connected") == 2; };
+  co_await t.until(again);
+  asio::write(client, asio::buffer("hello", 5));
+  std::string const echo = co_await t.read(client);
+  EXPECT_EQ(echo, "hello");
+  EXPECT_EQ(t.count("connection.failed"), 0);
+  EXPECT_EQ(t.count("forward.disconnected"), 1);
+}
+
+TEST_F(ManagerTest, AConnectionThatSaidNothingSurvivesTheLossOfItsTunnel) {
+  play(cut_before_a_byte);
+}
+
+awaitable<void> replace_under_a_download(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "9001"));
+  co_await t.until_active();
+  auto client = co_await t.connected();
+  std::string const first = co_await t.read(client);
+  EXPECT_FALSE(first.empty());
+  t.statuses_.clear();
+  t.manager_.apply(t.forwarding("b", "9999"));  // refuses
+  auto const failed = [&] { return t.status_ == Status::error; };
+  while (!failed()) {
+    std::string const more = co_await t.read(client);
+    if (more.empty()) break;  // the old one's time is over
+  }
+  co_await t.until(failed);
+  EXPECT_THAT(t.statuses_, testing::Not(testing::Contains(Status::active)));
+}
+
+// The bytes of a forward that was replaced prove nothing of its successor.
+TEST_F(ManagerTest, ASuccessorIsNotActiveByItsPredecessorsConnections) {
+  play(replace_under_a_download);
+}
+
+awaitable<void> stop_while_one_drains(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  co_await t.until_active();
+  auto const client = co_await t.connected();
+  auto const open = [&] { return t.server_.open_pod_connections({"default", "a"}) == 1; };
+  co_await t.until(open);
+  t.manager_.apply(config::Config());  // its connections may go on for kDrain
+  TimePoint const asked = Clock::now();
+  co_await t.manager_.stop(asked);
+  EXPECT_LT(Clock::now() - asked, Manager::kDrain / 2);
+}
+
+TEST_F(ManagerTest, StoppingDoesNotWaitForTheLaterDeadlineOfAnEarlierEnd) {
+  play(stop_while_one_drains);
+}
+
+awaitable<void> remove_the_last(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  co_await t.until_active();
+  t.manager_.apply(config::Config());
+  auto const quiet = [&] { return t.server_.open_watches() == 0; };
+  co_await t.until(quiet);
+  EXPECT_EQ(t.types_.back(), "forward.stopped");
+}
+
+TEST_F(ManagerTest, AClusterThatNoForwardNeedsIsLeft) {
+  play(remove_the_last);
+}
+
+awaitable<void> keep_the_port(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  co_await t.until_active();
+  std::uint16_t const port = t.port_;
+  EXPECT_NE(port, 0);
+  t.server_.drop_tunnels();
+  auto const again = [&] { return t.count("forward.connected") == 2; };
+  co_await t.until(again);
+  EXPECT_EQ(t.port_, port);
+  t.manager_.apply(t.forwarding("b", "7000"));
+  auto const replaced = [&] { return t.count("forward.connected") == 3; };
+  co_await t.until(replaced);
+  EXPECT_EQ(t.port_, port);
+}
+
+TEST_F(ManagerTest, AnAutomaticPortStaysThroughLossAndReplacement) {
+  play(keep_the_port);
+}
+
+awaitable<void> stop_while_dialling(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  auto const listed = [&] { return t.server_.requests(lab::RequestKind::list) > 0; };
+  t.server_.faults().delay(lab::RequestKind::upgrade_websocket, 10s);
+  co_await t.until(listed);
+  auto const dialling = [&] {
+    return t.server_.requests(lab::RequestKind::upgrade_websocket) == 1;
+  };
+  co_await t.until(dialling);
+  TimePoint const asked = Clock::now();
+  co_await t.manager_.stop(asked);
+  EXPECT_LT(Clock::now() - asked, 1s);
+  EXPECT_EQ(t.count("forward.connected"), 0);
+}
+
+TEST_F(ManagerTest, StopsInTheMiddleOfADial) {
+  play(stop_while_dialling);
+}
+
+}  // namespace
+}  // namespace kportal::forward

@@ -17,7 +17,7 @@ ClusterPool::~ClusterPool() = default;
 
 Result<ClusterPool::Found> ClusterPool::find(std::string const& kubeconfig,
                                              std::string const& context) {
-  auto const loaded = load_kubeconfig(kubeconfig, environment_);
+  auto const& loaded = load(kubeconfig);
   if (loaded.has_error()) return loaded.error();
   warn_once(loaded->warnings);
   auto const resolved = resolve_context(*loaded, context, environment_);
@@ -38,6 +38,15 @@ Result<ClusterPool::Found> ClusterPool::find(std::string const& kubeconfig,
   found.cluster = std::move(*created);
   clusters_.push_back(found.cluster);
   return found;
+}
+
+Result<Kubeconfig> const& ClusterPool::load(std::string const& path) {
+  TimePoint const now = Clock::now();
+  std::erase_if(loaded_, [&](auto const& entry) { return now - entry.second.at > kFresh; });
+  auto const known = loaded_.find(path);
+  if (known != loaded_.end()) return known->second.kubeconfig;
+  Loaded loaded{now, load_kubeconfig(path, environment_)};
+  return loaded_.emplace(path, std::move(loaded)).first->second.kubeconfig;
 }
 
 void ClusterPool::warn_once(std::vector<std::string> const& warnings) {

@@ -99,6 +99,9 @@ bool should_fall_back(net::ResponseHead const& head, std::string_view body) {
 Error upgrade_error(net::ResponseHead const& head, std::string_view body) {
   std::string_view const retry_after = head.headers.find("Retry-After").value_or("");
   if (head.status >= 400) return status_error(head.status, retry_after, body);
+  if (head.status == 101) {
+    return {Errc::upgrade_refused, "the server answered 101, but not for the protocol asked for"};
+  }
   return {Errc::upgrade_refused,
           fmt::format("the server answered {} to the upgrade instead of 101", head.status)};
 }

@@ -96,6 +96,13 @@ void Client::connect(std::uint16_t port, char const* address) {
   if (error != 0) failed(error);
 }
 
+Client Client::adopt(int descriptor) {
+  Client client;
+  client.fd_ = descriptor;
+  ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
+  return client;
+}
+
 Client::~Client() {
   close();
 }

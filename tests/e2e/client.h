@@ -29,6 +29,8 @@ std::string_view to_word(End end);
 class Client {
  public:
   explicit Client(std::uint16_t port, char const* address = "127.0.0.1");
+  // Of an accepted connection.
+  static Client adopt(int descriptor);
   ~Client();
   Client(Client&& other) noexcept;
   Client& operator=(Client&&) = delete;
@@ -56,6 +58,7 @@ class Client {
   void close();
 
  private:
+  Client() = default;
   void connect(std::uint16_t port, char const* address);
   bool wait(short events, TimePoint deadline);
   std::size_t read_some(char* into, std::size_t size, TimePoint deadline);

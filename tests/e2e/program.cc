@@ -7,12 +7,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <poll.h>
 #include <spawn.h>
-#include <sstream>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,7 +82,10 @@ Program::Program(std::vector<std::string> arguments, ProgramOptions options) {
     EXPECT_EQ(::write(streams.input[1], options.input->data(), options.input->size()), size);
   }
   ::close(streams.input[1]);
-  if (!options.read_output) unread_ = std::exchange(streams.output[0], -1);
+  if (!options.read_output) {
+    unread_ = std::exchange(streams.output[0], -1);
+    ::fcntl(unread_, F_SETPIPE_SZ, 4096);
+  }
   reader_ = std::thread([this, streams] { read_all(streams.output[0], streams.errors[0]); });
 }
 
@@ -284,15 +288,16 @@ std::size_t Program::memory_kib(std::string_view line) const {
 }
 
 Duration Program::cpu_time() const {
-  std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
-  std::string const text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  std::istringstream fields(text.substr(std::min(text.rfind(')') + 1, text.size())));
-  std::string word;
-  for (int i = 3; i < 14; ++i) fields >> word;
-  long long user = 0;
-  long long system = 0;
-  fields >> user >> system;
-  return std::chrono::milliseconds((user + system) * 1000 / ::sysconf(_SC_CLK_TCK));
+  clockid_t clock{};
+  timespec used{};
+  if (::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &used) != 0) return {};
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+std::size_t Program::unread() const {
+  int bytes = 0;
+  ::ioctl(unread_, FIONREAD, &bytes);
+  return static_cast<std::size_t>(bytes);
 }
 
 std::size_t Program::open_files() const {

@@ -78,6 +78,8 @@ class Program {
   std::size_t memory_kib(std::string_view line) const;
   Duration cpu_time() const;
   std::size_t open_files() const;
+  // With read_output = false: bytes that wait in the pipe, which holds 4 KiB.
+  std::size_t unread() const;
 
  private:
   struct Streams;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Big-endian integers in byte spans, and the casts between bytes and text. Not a buffer: owns nothing.
+// Big-endian integers in byte spans, and the casts between bytes and text. Not a buffer: owns
+// nothing.
 #pragma once
 
 #include <cassert>

@@ -61,7 +61,9 @@ Chunk& Chunk::operator=(Chunk&& other) noexcept {
   return *this;
 }
 
-Chunk::~Chunk() { release(); }
+Chunk::~Chunk() {
+  release();
+}
 
 void Chunk::release() noexcept {
   if (storage_ == nullptr) return;

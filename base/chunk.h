@@ -37,7 +37,8 @@ class Chunk {
   void commit(std::size_t n);
   // Appends a copy; the bytes must fit room().
   void append(Bytes bytes);
-  // Makes the n bytes in front of the data part of it and returns them. n must fit the headroom left.
+  // Makes the n bytes in front of the data part of it and returns them. n must fit the headroom
+  // left.
   MutableBytes prepend(std::size_t n);
   std::size_t headroom() const { return begin_; }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "base/error.h"
 
-#include <fmt/format.h>
-
 #include <stdexcept>
+
+#include <fmt/format.h>
 
 namespace kportal {
 namespace {
@@ -13,32 +13,58 @@ class ErrcCategory final : public boost::system::error_category {
   char const* name() const noexcept override { return "kportal"; }
   std::string message(int value) const override {
     switch (static_cast<Errc>(value)) {
-      case Errc::closed: return "closed";
-      case Errc::timeout: return "timed out";
-      case Errc::protocol: return "the peer broke the protocol";
-      case Errc::limit: return "too large";
-      case Errc::tls: return "TLS failed";
-      case Errc::network: return "network failure";
-      case Errc::ping_timeout: return "no answer to a ping";
-      case Errc::going_away: return "the server ended the tunnel";
-      case Errc::unauthorized: return "unauthorized";
-      case Errc::forbidden: return "forbidden";
-      case Errc::not_found: return "not found";
-      case Errc::gone: return "gone";
-      case Errc::server: return "server failure";
-      case Errc::upgrade_refused: return "upgrade refused";
-      case Errc::kubeconfig: return "bad kubeconfig";
-      case Errc::no_such_context: return "no such context";
-      case Errc::no_ready_pod: return "no ready pod";
-      case Errc::no_such_port: return "no such port";
-      case Errc::unsupported: return "unsupported";
-      case Errc::port_in_use: return "port in use";
-      case Errc::local: return "local failure";
-      case Errc::pod_gone: return "the pod is gone";
-      case Errc::pod_refused: return "connection refused in the pod";
-      case Errc::pod_reset: return "connection reset in the pod";
-      case Errc::stream_failed: return "stream reset";
-      case Errc::half_close_cut: return "the answer was cut after a half-close";
+      case Errc::closed:
+        return "closed";
+      case Errc::timeout:
+        return "timed out";
+      case Errc::protocol:
+        return "the peer broke the protocol";
+      case Errc::limit:
+        return "too large";
+      case Errc::tls:
+        return "TLS failed";
+      case Errc::network:
+        return "network failure";
+      case Errc::ping_timeout:
+        return "no answer to a ping";
+      case Errc::going_away:
+        return "the server ended the tunnel";
+      case Errc::unauthorized:
+        return "unauthorized";
+      case Errc::forbidden:
+        return "forbidden";
+      case Errc::not_found:
+        return "not found";
+      case Errc::gone:
+        return "gone";
+      case Errc::server:
+        return "server failure";
+      case Errc::upgrade_refused:
+        return "upgrade refused";
+      case Errc::kubeconfig:
+        return "bad kubeconfig";
+      case Errc::no_such_context:
+        return "no such context";
+      case Errc::no_ready_pod:
+        return "no ready pod";
+      case Errc::no_such_port:
+        return "no such port";
+      case Errc::unsupported:
+        return "unsupported";
+      case Errc::port_in_use:
+        return "port in use";
+      case Errc::local:
+        return "local failure";
+      case Errc::pod_gone:
+        return "the pod is gone";
+      case Errc::pod_refused:
+        return "connection refused in the pod";
+      case Errc::pod_reset:
+        return "connection reset in the pod";
+      case Errc::stream_failed:
+        return "stream reset";
+      case Errc::half_close_cut:
+        return "the answer was cut after a half-close";
     }
     return "unknown";
   }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Errors as values: Errc says what went wrong in one word that code may branch on, Error adds what a
-// person needs, built outward ("dial pod/web: tls: certificate has expired"). I/O uses the plain
+// Errors as values: Errc says what went wrong in one word that code may branch on, Error adds what
+// a person needs, built outward ("dial pod/web: tls: certificate has expired"). I/O uses the plain
 // error_code; Errc has a category, so both meet in one type.
 #pragma once
 
-#include <boost/system/error_code.hpp>
-#include <boost/system/result.hpp>
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <type_traits>
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/result.hpp>
 
 namespace kportal {
 
@@ -56,8 +57,8 @@ namespace kportal {
 
 struct Error {
   Errc code{};
-  std::string text;                       // without a trailing dot, never a secret
-  std::chrono::seconds retry_after{0};    // what the server asked for; 0 = nothing
+  std::string text;                     // without a trailing dot, never a secret
+  std::chrono::seconds retry_after{0};  // what the server asked for; 0 = nothing
 
   Error() = default;  // no error of ours; Result needs it
   Error(Errc c, std::string t) : code(c), text(std::move(t)) {}

@@ -11,8 +11,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <sys/types.h>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/error.h"

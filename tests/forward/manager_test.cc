@@ -98,6 +98,14 @@ class ManagerTest : public lab::LabFixture {
     EXPECT_FALSE(error);
     co_return std::move(socket);
   }
+  // One whose streams are open, and that has said nothing.
+  awaitable<tcp::socket> placed() {
+    auto const streams = server_.streams();
+    auto client = co_await connected();
+    auto const open = [&] { return server_.streams() == streams + 2; };
+    co_await until(open);
+    co_return std::move(client);
+  }
   // With an echo.
   awaitable<void> talk(tcp::socket& socket) {
     asio::write(socket, asio::buffer("hello", 5));
@@ -127,10 +135,7 @@ class ManagerTest : public lab::LabFixture {
 awaitable<void> cut_before_a_byte(ManagerTest& t) {
   t.manager_.apply(t.forwarding("a", "7000"));
   co_await t.until_active();
-  auto const streams = t.server_.streams();
-  auto client = co_await t.connected();
-  auto const open = [&] { return t.server_.streams() == streams + 2; };
-  co_await t.until(open);
+  auto client = co_await t.placed();
   t.server_.drop_tunnels();
   auto const again = [&] { return t.count("forward.connected") == 2; };
   co_await t.until(again);
@@ -146,10 +151,7 @@ TEST_F(ManagerTest, AConnectionThatSaidNothingSurvivesTheLossOfItsTunnel) {
 awaitable<void> replace_under_a_connection(ManagerTest& t) {
   t.manager_.apply(t.forwarding("a", "7000"));
   co_await t.until_active();
-  auto const streams = t.server_.streams();
-  auto client = co_await t.connected();
-  auto const open = [&] { return t.server_.streams() == streams + 2; };
-  co_await t.until(open);
+  auto client = co_await t.placed();
   t.statuses_.clear();
   t.manager_.apply(t.forwarding("b", "9999"));  // refuses
   auto const connected = [&] { return t.count("forward.connected") == 2; };

@@ -267,6 +267,7 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
   if (at == tunnels_.end()) return;
   bool const lived = at->second.lived;
   tunnels_.erase(at);
+  if (why == Errc::ping_timeout) cluster_.cluster->distrust_connections();
   machine_.tunnel_closed(id, io_error(why, "tunnel"), lived, Clock::now());
 }
 

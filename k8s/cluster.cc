@@ -81,6 +81,15 @@ ServiceCache& Cluster::services(std::string const& name_space) {
   return cache(services_, name_space);
 }
 
+void Cluster::distrust_connections() {
+  TimePoint const now = Clock::now();
+  if (now < distrusted_ + kDistrustPause) return;
+  distrusted_ = now;
+  curl_.drop_connections();
+  for (auto const& [name_space, cache] : pods_) cache->refresh();
+  for (auto const& [name_space, cache] : services_) cache->refresh();
+}
+
 awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
                                         DialOptions options, Duration timeout) {
   DialGate::Pass const pass = co_await gate_.enter();

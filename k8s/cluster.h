@@ -39,6 +39,11 @@ class Cluster {
   PodCache& pods(std::string const& name_space);
   ServiceCache& services(std::string const& name_space);
 
+  // A tunnel was lost to silence: what else is open to this server may be as dead and not know it.
+  // Closes the REST connections and lists anew, once for all tunnels that end together.
+  void distrust_connections();
+  static constexpr Duration kDistrustPause = std::chrono::seconds(1);
+
   // Opens a tunnel to the pod. It waits for its turn at the gate; `timeout` begins after that.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  Duration timeout);
@@ -64,6 +69,7 @@ class Cluster {
   DialGate gate_;
   std::map<std::string, std::unique_ptr<PodCache>> pods_;
   std::map<std::string, std::unique_ptr<ServiceCache>> services_;
+  TimePoint distrusted_{};
   TaskGroup tasks_;
 };
 

@@ -148,6 +148,24 @@ TEST_F(ManagerTest, AConnectionThatSaidNothingSurvivesTheLossOfItsTunnel) {
   play(cut_before_a_byte);
 }
 
+awaitable<void> fall_silent(ManagerTest& t) {
+  config::Config config = t.forwarding("a", "7000");
+  config.reliability.ping_interval = 100ms;
+  config.reliability.ping_timeout = 100ms;
+  t.manager_.apply(config);
+  co_await t.until_active();
+  auto const lists = t.server_.requests(lab::RequestKind::list);
+  t.server_.freeze_tunnels();
+  auto const asked_anew = [&] {
+    return t.server_.requests(lab::RequestKind::list) > lists && t.count("forward.connected") == 2;
+  };
+  co_await t.until(asked_anew);
+}
+
+TEST_F(ManagerTest, ATunnelLostToSilenceMakesTheClusterAskAnew) {
+  play(fall_silent);
+}
+
 awaitable<void> replace_under_a_connection(ManagerTest& t) {
   t.manager_.apply(t.forwarding("a", "7000"));
   co_await t.until_active();

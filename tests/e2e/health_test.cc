@@ -58,7 +58,7 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
   // Written on the lab's loop only, at each change there.
   std::vector<Probes> all(kForwards);
   Program program =
-      up(lines, "healthCheck: { interval: 1s, timeout: 1s, podProbe: 1s, startupGrace: 5s }\n");
+      up(lines, "healthCheck: { interval: 1s, timeout: 1s, podProbe: 1s, startupGrace: 30s }\n");
   bool const measured = lab_.wait_for(
       [&](Lab& lab) {
         TimePoint const now = Clock::now();

@@ -97,6 +97,10 @@ struct Way {
   char const* name;
   lab::WebSocketGate gate;
 };
+// In the names of the tests.
+void PrintTo(Way const& way, std::ostream* out) {
+  *out << way.name;
+}
 class BothTransportsTest : public RelayTest, public testing::WithParamInterface<Way> {
  protected:
   void SetUp() override {

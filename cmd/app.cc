@@ -193,6 +193,7 @@ awaitable<void> App::live(config::Config config) {
   tasks_.spawn(follow_files());
   tasks_.spawn(obey_signals());
   manager_.apply(std::move(config));
+  watchdog_.set_period(manager_.config().reliability.watchdog_period);
   if (manager_.config().forwards.empty()) log::warn("there are no forwards; waiting for edits");
   while (!stopping_) co_await stop_.wait();
 

@@ -26,11 +26,11 @@ struct NotYet {
 constexpr std::array kNotYet{
     NotYet{"reliability.maxTunnels", ""},
     NotYet{"reliability.authTimeout", ""},
-    NotYet{"reliability.watchdogPeriod", ""},
     NotYet{"mdns.enabled", "true"},
     NotYet{"contexts.namespaces.forwards.balance", "round-robin"},
     NotYet{"contexts.namespaces.forwards.lazy", "true"},
     NotYet{"contexts.namespaces.forwards.httpLog", "true"},
+    NotYet{"contexts.namespaces.forwards.tags", ""},
 };
 constexpr std::array kKindsNotYet{TargetKind::statefulset, TargetKind::daemonset,
                                   TargetKind::replicaset, TargetKind::job,
@@ -433,6 +433,7 @@ void Decoder::tags(Value const& at, ForwardSpec& spec) {
     return reader_->complain(*found, "must be a list, such as [web]");
   }
   if (found->node.content->items.empty()) return;
+  note_not_yet(*found, "");
   for (Value const& item : reader_->items(*found, "one tag")) {
     auto const text = reader_->text(item);
     if (!text) continue;

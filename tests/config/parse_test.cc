@@ -575,11 +575,10 @@ TEST(ParseTest, CopesWithManyForwards) {
 }
 
 TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
-  EXPECT_THAT(warnings_of(settings("reliability: {maxTunnels: 8, authTimeout: 60s, watchdogPeriod: "
-                                   "30s}\nmdns: {enabled: true}")),
+  EXPECT_THAT(warnings_of(settings(
+                  "reliability: {maxTunnels: 8, authTimeout: 60s}\nmdns: {enabled: true}")),
               ElementsAre("f.yaml:1:27: reliability.maxTunnels: not supported yet, ignored",
                           "f.yaml:1:43: reliability.authTimeout: not supported yet, ignored",
-                          "f.yaml:1:64: reliability.watchdogPeriod: not supported yet, ignored",
                           "f.yaml:2:17: mdns.enabled: true: not supported yet, ignored",
                           "f.yaml:3:11: contexts: is empty, so there is nothing to forward yet"));
   EXPECT_THAT(
@@ -590,6 +589,9 @@ TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
               "ignored",
           "f.yaml:7:35: " + std::string(kForward) + "lazy: true: not supported yet, ignored",
           "f.yaml:7:50: " + std::string(kForward) + "httpLog: true: not supported yet, ignored"));
+  EXPECT_THAT(
+      warnings_of(full_forward("tags: [web]")),
+      ElementsAre("f.yaml:7:13: " + std::string(kForward) + "tags: not supported yet, ignored"));
   EXPECT_THAT(warnings_of(full_forward("httpLog: {enabled: true, logFile: x}")),
               ElementsAre("f.yaml:7:16: " + std::string(kForward) +
                           "httpLog: true: not supported yet, ignored"));
@@ -701,8 +703,7 @@ TEST(ParseTest, ReadsKportalsFilesUnchanged) {
                   "admin:8443", "admin@staging/monitoring/service/prometheus:9091"));
   EXPECT_THAT(
       texts(outcome.warnings),
-      ElementsAre(testing::EndsWith("reliability.watchdogPeriod: not supported yet, ignored"),
-                  testing::EndsWith("mdns.enabled: true: not supported yet, ignored"),
+      ElementsAre(testing::EndsWith("mdns.enabled: true: not supported yet, ignored"),
                   testing::EndsWith("forwards[0].httpLog: true: not supported yet, ignored"),
                   testing::EndsWith("forwards[1].httpLog: true: not supported yet, ignored")));
 }

@@ -145,6 +145,8 @@ awaitable<ConnectionEnd> Relay::judge(error_code end) {
   if (local_failed_) co_return result;
   if (!text.empty()) {
     result.error = net::classify_error_text(text, port_);
+    // Words that nobody knows: to its client the connection was reset.
+    if (result.error->code == Errc::stream_failed) result.error->code = Errc::pod_reset;
   } else if (!clean && end == Errc::stream_failed) {
     result.error = Error(Errc::pod_reset, "the connection was reset in the pod");
   } else if (!clean) {

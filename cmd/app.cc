@@ -2,6 +2,7 @@
 #include "cmd/app.h"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -21,6 +22,8 @@
 
 namespace kportal::cmd {
 namespace {
+
+constexpr std::array kSignals{SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -120,11 +123,17 @@ ExitCode App::run() {
     return ExitCode::configuration;
   }
   raise_descriptor_limit();
-  for (int const number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) signals_.add(number);
+  for (int const number : kSignals) signals_.add(number);
   asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
   });
   loop_.run();
+  // Without the set a late signal would end the process as its default action does.
+  for (int const number : kSignals) {
+    error_code ignored;
+    signals_.remove(number, ignored);
+    std::signal(number, SIG_IGN);
+  }
   return ExitCode::ok;
 }
 

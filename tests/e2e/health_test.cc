@@ -49,6 +49,11 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
     add_pod(name);
     lines.push_back("resource: pod/" + name + ", port: 9004, localPort: auto, alias: " + name);
   }
+  Program program =
+      up(lines, "healthCheck: { interval: 1s, timeout: 1s, podProbe: 1s, startupGrace: 30s }\n");
+  for (std::size_t i = 0; i < kForwards; ++i) {
+    ASSERT_NE(active_port(program, "silent" + std::to_string(i) + ":auto"), 0);
+  }
   struct Probes {
     std::uint64_t seen = 0;
     TimePoint last{};
@@ -57,8 +62,6 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
   };
   // Written on the lab's loop only, at each change there.
   std::vector<Probes> all(kForwards);
-  Program program =
-      up(lines, "healthCheck: { interval: 1s, timeout: 1s, podProbe: 1s, startupGrace: 30s }\n");
   bool const measured = lab_.wait_for(
       [&](Lab& lab) {
         TimePoint const now = Clock::now();
@@ -86,9 +89,8 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
   auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(longest).count();
   std::printf("200 silent forwards, interval 1 s, timeout 1 s: the longest cycle took %lld ms\n",
               static_cast<long long>(ms));
-  EXPECT_LT(longest, 2s);
-  for (std::size_t i = 0; i < kForwards; ++i) {
-    ASSERT_NE(active_port(program, "silent" + std::to_string(i) + ":auto"), 0);
+  if (!kSanitized) {
+    EXPECT_LT(longest, 2s);
   }
   EXPECT_FALSE(program.wait_for_line("\"status\":\"Error\"", 0, 0s));
   EXPECT_FALSE(program.wait_for_line("\"status\":\"Reconnecting\"", 0, 0s));

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -305,6 +306,22 @@ TEST_F(UpTest, ASecondSignalDoesNotWaitForConnections) {
       EXPECT_GT(took, 1500ms);
       EXPECT_LT(took, 3s);
     }
+  }
+}
+
+TEST_F(UpTest, SignalsThatComeWhileItEndsDoNotChangeTheExitCode) {
+  dir_.write("forwards.yaml", forwards({}));
+  for (int i = 0; i < 20; ++i) {
+    Program program(up_arguments());
+    ASSERT_TRUE(program.wait_for_error_text("no forwards"));
+    program.signal(SIGINT);
+    std::optional<int> code;
+    TimePoint const deadline = Clock::now() + kPatience;
+    while (!code && Clock::now() < deadline) {
+      program.signal(SIGHUP);
+      code = program.wait(std::chrono::microseconds(200));
+    }
+    EXPECT_EQ(code, 0);
   }
 }
 

@@ -236,10 +236,9 @@ TEST_F(RelayTest, AReaderThatStoppedAndLeftHarmsNobody) {
   Program program = relay("9001");
   std::uint16_t const port = active_port(program, "x:auto");
   std::vector<Client> stopped;
-  for (int i = 0; i < 5; ++i) {
-    stopped.emplace_back(port);
-    ASSERT_EQ(stopped.back().skip(1), 1u) << i;
-  }
+  for (int i = 0; i < 5; ++i) stopped.emplace_back(port);
+  // Of the first only: on their one tunnel the first that is full stops the others.
+  ASSERT_EQ(stopped.front().skip(1), 1u);
   // Long enough for every buffer between them and the pod to be full.
   std::this_thread::sleep_for(2s);
   stopped.clear();

@@ -23,7 +23,21 @@
 namespace kportal::cmd {
 namespace {
 
-constexpr std::array kSignals{SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+constexpr std::array kEndSignals{SIGINT, SIGTERM};
+constexpr std::array kWishSignals{SIGHUP, SIGUSR1};
+
+void obey(asio::signal_set& set, std::array<int, 2> const& numbers) {
+  for (int const number : numbers) set.add(number);
+}
+
+// Without the set a late signal would end the process as its default action does.
+void ignore(asio::signal_set& set, std::array<int, 2> const& numbers) {
+  for (int const number : numbers) {
+    error_code ignored;
+    set.remove(number, ignored);
+    std::signal(number, SIG_IGN);
+  }
+}
 
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -85,7 +99,8 @@ App::App(asio::io_context& loop, CommonOptions options, std::vector<std::string>
       shared_(loop.get_executor(), bus_, checker_, clusters_),
       manager_(shared_),
       watchdog_(bus_, config::Reliability().watchdog_period),
-      signals_(loop),
+      end_signals_(loop),
+      wish_signals_(loop),
       stop_(loop.get_executor()),
       tasks_(loop.get_executor()) {}
 
@@ -123,17 +138,14 @@ ExitCode App::run() {
     return ExitCode::configuration;
   }
   raise_descriptor_limit();
-  for (int const number : kSignals) signals_.add(number);
+  obey(end_signals_, kEndSignals);
+  obey(wish_signals_, kWishSignals);
   asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
   });
   loop_.run();
-  // Without the set a late signal would end the process as its default action does.
-  for (int const number : kSignals) {
-    error_code ignored;
-    signals_.remove(number, ignored);
-    std::signal(number, SIG_IGN);
-  }
+  ignore(end_signals_, kEndSignals);
+  ignore(wish_signals_, kWishSignals);
   return ExitCode::ok;
 }
 
@@ -200,7 +212,8 @@ awaitable<void> App::live(config::Config config) {
   tasks_.spawn(checker_.run());
   tasks_.spawn(watchdog_.run());
   tasks_.spawn(follow_files());
-  tasks_.spawn(obey_signals());
+  tasks_.spawn(obey_end_signals());
+  tasks_.spawn(obey_wish_signals());
   manager_.apply(std::move(config));
   watchdog_.set_period(manager_.config().reliability.watchdog_period);
   if (manager_.config().forwards.empty()) log::warn("there are no forwards; waiting for edits");
@@ -221,22 +234,25 @@ awaitable<void> App::follow_files() {
   }
 }
 
-awaitable<void> App::obey_signals() {
+awaitable<void> App::obey_end_signals() {
   for (;;) {
-    auto const [error, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    auto const [error, number] =
+        co_await end_signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    static_cast<void>(number);
     if (error) continue;  // cancelled: the next await ends it
-    switch (number) {
-      case SIGHUP:
-        reload();
-        break;
-      case SIGUSR1:
-        log_state();
-        break;
-      default:
-        // The second one does not wait for anything.
-        if (stopping_) std::_Exit(static_cast<int>(ExitCode::ok));
-        stop();
-    }
+    // The second one does not wait for anything.
+    if (stopping_) std::_Exit(static_cast<int>(ExitCode::ok));
+    stop();
+  }
+}
+
+awaitable<void> App::obey_wish_signals() {
+  for (;;) {
+    auto const [error, number] =
+        co_await wish_signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (error) continue;
+    if (number == SIGHUP) reload();
+    if (number == SIGUSR1) log_state();
   }
 }
 

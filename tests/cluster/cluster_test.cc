@@ -2,11 +2,7 @@
 // The program against kube-apiserver, kubelet and containerd: what the lab imitates, done by the
 // real ones. Needs the cluster of this folder to be up (`./dev cluster up`); without it these tests
 // fail.
-#include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <future>
-#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -17,8 +13,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/e2e/program.h"
-#include "tests/e2e/temp_dir.h"
+#include "tests/cluster/cluster_fixture.h"
 
 namespace kportal::test {
 namespace {
@@ -26,95 +21,30 @@ namespace {
 using namespace std::chrono_literals;
 using events::Status;
 
-std::string cluster_dir() {
-  if (char const* const dir = std::getenv("KPORTAL_CPP_CLUSTER_DIR")) return dir;
-  if (char const* const cache = std::getenv("XDG_CACHE_HOME")) {
-    return std::string(cache) + "/kportal-cpp-cluster";
-  }
-  return std::string(std::getenv("HOME")) + "/.cache/kportal-cpp-cluster";
+bool echo_1_mib(std::uint16_t port, unsigned seed) {
+  std::mt19937_64 random(seed);
+  std::string data(1024 * 1024, '\0');
+  for (char& c : data) c = static_cast<char>(random());
+  Client client(port);
+  std::thread sender([&] {
+    client.send(data, 60s);
+    client.shutdown_send();
+  });
+  std::string const back = client.read(data.size(), 60s);
+  sender.join();
+  return back == data && client.read_to_end(60s).empty() && client.end() == End::eof;
 }
 
-// What kubectl prints, without the newline at the end.
-std::string kubectl(std::string const& arguments) {
-  std::string const command =
-      fmt::format("{0}/bin/kubectl --kubeconfig {0}/kubeconfig {1}", cluster_dir(), arguments);
-  struct Close {
-    void operator()(FILE* file) const { pclose(file); }
-  };
-  std::unique_ptr<FILE, Close> const out(popen(command.c_str(), "r"));
-  std::string text;
-  std::array<char, 4096> buffer{};
-  while (std::size_t const n = fread(buffer.data(), 1, buffer.size(), out.get())) {
-    text.append(buffer.data(), n);
+// 200 clients at once, each sending 1 MiB of its own and ending its side; how many got it back.
+int echo_200_times_1_mib(std::uint16_t port) {
+  std::vector<std::future<bool>> all;
+  for (unsigned seed = 1; seed <= 200; ++seed) {
+    all.push_back(std::async(std::launch::async, [=] { return echo_1_mib(port, seed); }));
   }
-  while (text.ends_with('\n')) text.pop_back();
-  return text;
+  int equal = 0;
+  for (auto& one : all) equal += one.get() ? 1 : 0;
+  return equal;
 }
-
-class ClusterTest : public testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_EQ(kubectl("get --raw /readyz"), "ok") << "the cluster is not up: ./dev cluster up";
-  }
-
-  // The program on forwards (flow mappings without braces), as the user of that kubeconfig.
-  std::unique_ptr<Program> up(std::vector<std::string> const& forwards,
-                              std::string const& kubeconfig = "kubeconfig") {
-    std::string text = fmt::format(
-        "healthCheck: {{ interval: 1s, timeout: 1s }}\n"
-        "contexts:\n"
-        "  - name: \"\"\n"
-        "    kubeconfig: {}/{}\n"
-        "    namespaces:\n"
-        "      - name: kportal-e2e\n"
-        "        forwards:\n",
-        cluster_dir(), kubeconfig);
-    for (std::string const& forward : forwards) text += "          - {" + forward + "}\n";
-    std::string const file = dir_.write("forwards.yaml", text);
-    std::vector<std::string> const arguments{"up", "--log-format", "json", "-f", file};
-    return std::make_unique<Program>(arguments);
-  }
-
-  // The local port once the forward is Active; 0 if that does not happen.
-  static std::uint16_t active_port(Program& program, std::string const& id) {
-    auto const* const change = program.wait_for_status(id, Status::active);
-    return change == nullptr ? std::uint16_t{0} : change->forward.local_port;
-  }
-
-  static std::string transport_of(Program& program, std::string const& id) {
-    auto const event = program.wait_for_event("forward.connected", id);
-    if (!event) return "none";
-    return std::get<events::ForwardConnected>(event->fact).transport;
-  }
-
-  // 200 clients at once, each sending 1 MiB of its own and ending its side; how many got it back.
-  static int echo_200_times_1_mib(std::uint16_t port) {
-    std::vector<std::future<bool>> all;
-    for (unsigned seed = 1; seed <= 200; ++seed) {
-      all.push_back(std::async(std::launch::async, [=] { return echo_1_mib(port, seed); }));
-    }
-    int equal = 0;
-    for (auto& one : all) equal += one.get() ? 1 : 0;
-    return equal;
-  }
-
-  TempDir dir_;
-
- private:
-  static bool echo_1_mib(std::uint16_t port, unsigned seed) {
-    std::mt19937_64 random(seed);
-    std::string data(1024 * 1024, '\0');
-    for (char& c : data) c = static_cast<char>(random());
-    Client client(port);
-    std::thread sender([&] {
-      client.send(data, 60s);
-      client.shutdown_send();
-    });
-    std::string const back = client.read(data.size(), 60s);
-    sender.join();
-    return back == data && client.read_to_end(60s).empty() && client.end() == End::eof;
-  }
-};
 
 TEST_F(ClusterTest, AnswersThroughEveryKindOfTarget) {
   auto const program =

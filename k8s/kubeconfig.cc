@@ -238,11 +238,14 @@ class Resolver {
     } else if (!context.user.empty() && user == kubeconfig_.users.end()) {
       fail(fmt::format("its user \"{}\" is not defined under users", context.user));
     }
+    result_.context_file = context.origin;
     if (!error_) {
+      result_.cluster = {cluster->first, cluster->second.origin};
       enter(cluster->second.origin, "cluster", cluster->first);
       apply_cluster(cluster->second);
     }
     if (!error_ && !context.user.empty()) {
+      result_.user = {user->first, user->second.origin};
       enter(user->second.origin, "user", user->first);
       apply_user(user->second);
     }
@@ -453,13 +456,17 @@ Result<ResolvedContext> resolve_in_cluster(Environment const& environment) {
 
 }  // namespace
 
+std::vector<std::string> kubeconfig_files(std::string const& explicit_path,
+                                          Environment const& environment) {
+  if (explicit_path.empty()) return default_files(environment);
+  return {absolute_path(explicit_path, environment)};
+}
+
 Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path,
                                    Environment const& environment) {
   Kubeconfig config;
   bool const is_explicit = !explicit_path.empty();
-  config.files = is_explicit ? std::vector{absolute_path(explicit_path, environment)}
-                             : default_files(environment);
-  bool any_there = false;
+  config.files = kubeconfig_files(explicit_path, environment);
   for (std::string const& path : config.files) {
     auto const text = environment.read_file(path, kMaxKubeconfigSize);
     if (!text) {
@@ -470,9 +477,9 @@ Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path,
     auto parsed = parse_kubeconfig(*text, path);
     if (!parsed) return parsed.error();
     merge(config, std::move(*parsed));
-    any_there = true;
+    config.loaded.push_back(path);
   }
-  if (!any_there && !variable(environment, "KUBECONFIG").empty()) {
+  if (config.loaded.empty() && !variable(environment, "KUBECONFIG").empty()) {
     config.warnings.push_back(
         fmt::format("KUBECONFIG names no file that exists: {}", fmt::join(config.files, ", ")));
   }
@@ -491,6 +498,28 @@ Result<ResolvedContext> resolve_context(Kubeconfig const& kubeconfig, std::strin
   }
   if (!kubeconfig.contexts.contains(name)) return no_such_context(kubeconfig, name);
   return Resolver(kubeconfig, environment).resolve(name);
+}
+
+std::vector<std::string> files_of_context(Kubeconfig const& kubeconfig,
+                                          std::string const& context) {
+  std::string const& name = context.empty() ? kubeconfig.current_context : context;
+  std::vector<std::string> files;
+  auto const add = [&](std::string const& file) {
+    if (!file.empty()) files.push_back(file);
+  };
+  if (name.empty() && kubeconfig.in_cluster) {
+    for (char const* const file : {"ca.crt", "token", "namespace"}) add(account_file(file));
+  }
+  auto const entry = kubeconfig.contexts.find(name);
+  if (entry == kubeconfig.contexts.end()) return files;
+  auto const cluster = kubeconfig.clusters.find(entry->second.cluster);
+  if (cluster != kubeconfig.clusters.end()) add(cluster->second.certificate_authority);
+  auto const user = kubeconfig.users.find(entry->second.user);
+  if (user == kubeconfig.users.end()) return files;
+  add(user->second.client_certificate);
+  add(user->second.client_key);
+  add(user->second.token_file);
+  return files;
 }
 
 }  // namespace kportal::k8s

@@ -95,8 +95,9 @@ struct ContextEntry {
 };
 
 struct Kubeconfig {
-  std::vector<std::string>
-      files;  // that the rules name, absolute, in order, missing ones too: to watch
+  // That the rules name, absolute, in order, missing ones too: to watch.
+  std::vector<std::string> files;
+  std::vector<std::string> loaded;  // those of them that are there
   std::string current_context;
   std::map<std::string, ClusterEntry> clusters;
   std::map<std::string, UserEntry> users;
@@ -105,6 +106,10 @@ struct Kubeconfig {
   std::vector<std::string> warnings;  // such as: no file of KUBECONFIG exists
   bool operator==(Kubeconfig const&) const = default;
 };
+
+// The files that the rules below name, absolute, in order; they need not exist.
+std::vector<std::string> kubeconfig_files(std::string const& explicit_path,
+                                          Environment const& environment);
 
 // `explicit_path` (--kubeconfig, or of the configuration file): only that file, and it must exist.
 // Empty: each of $KUBECONFIG (separated by colons, missing ones skipped), else $HOME/.kube/config.
@@ -149,10 +154,20 @@ struct ClusterAccess {
   bool operator==(ClusterAccess const&) const = default;
 };
 
+// An entry and the file that defined it, for people.
+struct Origin {
+  std::string name;
+  std::string file;
+  bool operator==(Origin const&) const = default;
+};
+
 struct ResolvedContext {
   std::string context;     // empty = in-cluster
   std::string namespace_;  // of the context, else "default"
   ClusterAccess access;
+  std::string context_file;  // that defined it; the three are empty in-cluster
+  Origin cluster;
+  Origin user;  // empty = the context names none
   std::vector<std::string> warnings;
   bool operator==(ResolvedContext const&) const = default;
 };
@@ -163,5 +178,9 @@ struct ResolvedContext {
 // proxy-url).
 Result<ResolvedContext> resolve_context(Kubeconfig const& kubeconfig, std::string const& context,
                                         Environment const& environment);
+
+// The files that the context ("" = the current one) names: CA, certificate, key, token. All that
+// can be known of them, also where it cannot be resolved: to watch, beside Kubeconfig::files.
+std::vector<std::string> files_of_context(Kubeconfig const& kubeconfig, std::string const& context);
 
 }  // namespace kportal::k8s

@@ -63,6 +63,10 @@ void Worker::start(std::unique_ptr<net::Listener> listener) {
   starting.forward = ref();
   shared_.bus.publish(std::move(starting));
   shared_.checker.register_forward(ref(), spec_.health, *this, events::Status::starting);
+  access_ = shared_.clusters.subscribe(spec_.kubeconfig, spec_.context, [this] {
+    access_news_ = true;
+    wake_.set();
+  });
   tasks_.spawn(run());
 }
 
@@ -70,7 +74,9 @@ std::unique_ptr<net::Listener> Worker::retire() {
   machine_.stop();
   carry_out();
   retired_ = true;
+  access_ = k8s::Subscription();
   tasks_.cancel();
+  if (target_tasks_) target_tasks_->cancel();
   shared_.checker.unregister(id_);
   events::ForwardStopped stopped;
   stopped.forward = ref();
@@ -93,6 +99,7 @@ awaitable<void> Worker::stop() {
   relays_.clear();
   for (auto const& [id, tunnel] : tunnels_) tunnel.connection->close();
   co_await tasks_.join();
+  if (target_tasks_) co_await target_tasks_->join();
   co_await tunnel_tasks_.join();
 }
 
@@ -115,6 +122,7 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
 awaitable<void> Worker::run() {
   for (;;) {
     TimePoint const now = Clock::now();
+    if (std::exchange(access_news_, false)) look_at_access(now);
     if (!cluster_.cluster && now >= next_setup_) set_up(now);
     if (std::exchange(target_news_, false)) look_at_target(now);
     machine_.tick(now);
@@ -135,7 +143,35 @@ void Worker::set_up(TimePoint now) {
     machine_.resolved(found.error(), false, now);
     return;
   }
-  cluster_ = std::move(*found);
+  enter_cluster(std::move(*found));
+}
+
+// An edit that leaves no cluster changes nothing: the pool tells of it.
+void Worker::look_at_access(TimePoint now) {
+  if (!cluster_.cluster) {
+    next_setup_ = now;
+    return;
+  }
+  auto found = shared_.clusters.find(spec_.kubeconfig, spec_.context);
+  if (found.has_error()) return;
+  if (found->cluster == cluster_.cluster) {
+    cluster_.context = found->context;
+    shared_.checker.set_ref(ref());
+    if (machine_.pool().primary()) return;
+    // Perhaps the token file holds another token.
+    target_->refresh();
+    machine_.hurry(now);
+    return;
+  }
+  log::info("{}: the kubeconfig has changed: a new tunnel will replace the one in use", id_);
+  tunnel_tasks_.spawn(
+      leave(std::move(target_), std::move(target_tasks_), std::move(cluster_.cluster)));
+  machine_.renew(now);
+  enter_cluster(std::move(*found));
+}
+
+void Worker::enter_cluster(k8s::ClusterPool::Found found) {
+  cluster_ = std::move(found);
   shared_.checker.set_ref(ref());
   k8s::TargetQuery query;
   query.target = spec_.target;
@@ -146,9 +182,20 @@ void Worker::set_up(TimePoint now) {
     target_news_ = true;
     wake_.set();
   };
-  target_ =
-      std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed, tasks_);
+  target_tasks_ = std::make_unique<TaskGroup>(shared_.executor);
+  target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed,
+                                               *target_tasks_);
   target_news_ = true;
+}
+
+// The cluster outlives the watch.
+awaitable<void> Worker::leave(std::unique_ptr<k8s::TargetWatch> target,
+                              std::unique_ptr<TaskGroup> tasks,
+                              std::shared_ptr<k8s::Cluster> cluster) {
+  tasks->cancel();
+  co_await tasks->join();
+  target.reset();
+  cluster.reset();
 }
 
 bool Worker::open_listener() {
@@ -221,7 +268,10 @@ void Worker::look_at_target(TimePoint now) {
       log::warn("{}: {}", id_, chosen.warning);
     }
   }
-  bool const gone = target_->gone(pod, uid);
+  // Of a tunnel to another cluster this one knows nothing.
+  auto const primary = machine_.pool().primary();
+  bool const seen = !primary || tunnels_.at(*primary).cluster == cluster_.cluster;
+  bool const gone = seen && target_->gone(pod, uid);
   std::uint64_t const unrest = target_->unrest(pod, uid);
   if (std::exchange(unrest_, unrest) != unrest && !gone) shared_.checker.doubt(id_);
   machine_.resolved(*choice, gone, now);
@@ -242,6 +292,7 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
     machine_.dial_failed(id, dialled.error(), now);
   } else {
     Tunnel tunnel;
+    tunnel.cluster = cluster;
     tunnel.connection = std::move(dialled->connection);
     tunnel.transport = k8s::to_word(dialled->transport);
     tunnel.pod = choice.pod;
@@ -266,8 +317,8 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
   auto const at = tunnels_.find(id);
   if (at == tunnels_.end()) return;
   bool const lived = at->second.lived;
+  if (why == Errc::ping_timeout) at->second.cluster->distrust_connections();
   tunnels_.erase(at);
-  if (why == Errc::ping_timeout) cluster_.cluster->distrust_connections();
   machine_.tunnel_closed(id, io_error(why, "tunnel"), lived, Clock::now());
 }
 

@@ -64,6 +64,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
  private:
   struct Tunnel {
+    std::shared_ptr<k8s::Cluster> cluster;  // by which it was dialled
     std::shared_ptr<net::SpdyConnection> connection;
     std::string transport;
     std::string pod;
@@ -78,6 +79,10 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   // What it waits for.
   awaitable<void> run();
   void set_up(TimePoint now);
+  void look_at_access(TimePoint now);
+  void enter_cluster(k8s::ClusterPool::Found found);
+  awaitable<void> leave(std::unique_ptr<k8s::TargetWatch> target, std::unique_ptr<TaskGroup> tasks,
+                        std::shared_ptr<k8s::Cluster> cluster);
   bool open_listener();
   void report_failure(Error error);
   awaitable<void> accept_all();
@@ -126,8 +131,11 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   WorkerMachine machine_;
   std::unique_ptr<net::Listener> listener_;
   std::uint16_t bound_port_ = 0;
+  k8s::Subscription access_;  // to changes of the kubeconfig
+  bool access_news_ = false;
   k8s::ClusterPool::Found cluster_;
   std::unique_ptr<k8s::TargetWatch> target_;
+  std::unique_ptr<TaskGroup> target_tasks_;
   bool accepting_ = false;
   bool retired_ = false;
   TimePoint end_by_ = kNever;

@@ -119,6 +119,14 @@ void WorkerMachine::refresh(TimePoint now) {
   hurry(now);
 }
 
+void WorkerMachine::renew(TimePoint now) {
+  if (auto const outdated = pool_.dialing()) give_up_dial(*outdated);
+  choice_.reset();
+  refresh_wanted_ = pool_.primary().has_value();
+  next_dial_ = now;
+  final_ = false;
+}
+
 void WorkerMachine::hurry(TimePoint now) {
   next_dial_ = std::min(next_dial_, now);
   advance(now);
@@ -207,7 +215,7 @@ void WorkerMachine::lost(Reason reason, std::string message, std::string pod, Du
   actions_.emplace_back(MarkDisconnected{reason, message, std::move(pod)});
   int const attempt = std::max(backoff_.attempts(), 1);
   actions_.emplace_back(MarkReconnecting{reason, std::move(message), attempt, delay});
-  if (choice_->has_error()) report(choice_->error());
+  if (choice_ && choice_->has_error()) report(choice_->error());
 }
 
 void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {

@@ -119,6 +119,10 @@ class WorkerMachine {
 
   // A new tunnel before the old one is left: the checker's or a user's wish.
   void refresh(TimePoint now);
+  // There is another way to the cluster, perhaps to another one: what the old one said, and what is
+  // being dialled by it, is dropped; once the new one has said where to, a new tunnel replaces the
+  // one in use.
+  void renew(TimePoint now);
   // Something changed that may cure what we wait for: the next attempt is due now.
   void hurry(TimePoint now);
   // Time has passed.

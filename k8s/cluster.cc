@@ -57,20 +57,38 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, Cluste
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_.server, tls_ ? &*tls_ : nullptr, credentials_),
-      gate_(executor_, kMaxDials),
-      tasks_(executor_) {}
+      gate_(executor_, kMaxDials) {}
 
 Cluster::~Cluster() = default;
 
 template <class Cache>
-Cache& Cluster::cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
-                      std::string const& name_space) {
-  auto& cache = caches[name_space];
-  if (!cache) {
-    cache = std::make_unique<Cache>(executor_, rest_, name_space, "", ReflectorOptions());
-    tasks_.spawn(cache->run());
+Cache& Cluster::cache(Caches<Cache>& caches, std::string const& name_space) {
+  auto& kept = caches[name_space];
+  if (!kept) kept = std::make_unique<Kept<Cache>>(executor_, rest_, name_space);
+  kept->unused = false;
+  return kept->cache;
+}
+
+template <class Cache>
+awaitable<void> Cluster::release_unused(Caches<Cache>& caches) {
+  Caches<Cache> unused;
+  for (auto at = caches.begin(); at != caches.end();) {
+    auto const here = at++;
+    bool const before = std::exchange(here->second->unused, !here->second->cache.used());
+    if (before && here->second->unused) unused.insert(caches.extract(here));
   }
-  return *cache;
+  co_await end(unused);
+}
+
+template <class Cache>
+awaitable<void> Cluster::end(Caches<Cache> const& caches) {
+  for (auto const& [name_space, kept] : caches) kept->task.cancel();
+  for (auto const& [name_space, kept] : caches) co_await kept->task.join();
+}
+
+awaitable<void> Cluster::release_unused_caches() {
+  co_await release_unused(pods_);
+  co_await release_unused(services_);
 }
 
 PodCache& Cluster::pods(std::string const& name_space) {
@@ -86,8 +104,8 @@ void Cluster::distrust_connections() {
   if (now < distrusted_ + kDistrustPause) return;
   distrusted_ = now;
   curl_.drop_connections();
-  for (auto const& [name_space, cache] : pods_) cache->refresh();
-  for (auto const& [name_space, cache] : services_) cache->refresh();
+  for (auto const& [name_space, kept] : pods_) kept->cache.refresh();
+  for (auto const& [name_space, kept] : services_) kept->cache.refresh();
 }
 
 awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
@@ -99,8 +117,8 @@ awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
 }
 
 awaitable<void> Cluster::stop() {
-  tasks_.cancel();
-  co_await tasks_.join();
+  co_await end(pods_);
+  co_await end(services_);
 }
 
 }  // namespace kportal::k8s

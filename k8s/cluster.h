@@ -35,9 +35,15 @@ class Cluster {
   ClusterAccess const& access() const { return access_; }
   RestClient& rest() { return rest_; }
 
-  // Started on first use, kept as long as the cluster.
+  // Started on first use. Good until release_unused_caches() has found it without a subscriber
+  // twice, so subscribe at once.
   PodCache& pods(std::string const& name_space);
   ServiceCache& services(std::string const& name_space);
+  // Ends the caches that had no subscriber at this call and the one before. Not to be cancelled.
+  awaitable<void> release_unused_caches();
+
+  // Reads the token file, if there is one. True if it holds another token than before.
+  bool reread_token() { return credentials_.refresh(Clock::now()); }
 
   // A tunnel was lost to silence: what else is open to this server may be as dead and not know it.
   // Closes the REST connections and lists anew, once for all tunnels that end together.
@@ -56,8 +62,24 @@ class Cluster {
           std::optional<net::TlsContext> tls);
 
   template <class Cache>
-  Cache& cache(std::map<std::string, std::unique_ptr<Cache>>& caches,
-               std::string const& name_space);
+  struct Kept {
+    Kept(asio::any_io_executor executor, RestClient& rest, std::string const& name_space)
+        : cache(executor, rest, name_space, "", ReflectorOptions()), task(executor) {
+      task.spawn(cache.run());
+    }
+    Cache cache;
+    TaskGroup task;  // cache.run()
+    bool unused = false;
+  };
+  template <class Cache>
+  using Caches = std::map<std::string, std::unique_ptr<Kept<Cache>>>;
+
+  template <class Cache>
+  Cache& cache(Caches<Cache>& caches, std::string const& name_space);
+  template <class Cache>
+  static awaitable<void> release_unused(Caches<Cache>& caches);
+  template <class Cache>
+  static awaitable<void> end(Caches<Cache> const& caches);
 
   asio::any_io_executor executor_;
   ClusterAccess access_;
@@ -67,10 +89,9 @@ class Cluster {
   RestClient rest_;
   Dialer dialer_;
   DialGate gate_;
-  std::map<std::string, std::unique_ptr<PodCache>> pods_;
-  std::map<std::string, std::unique_ptr<ServiceCache>> services_;
+  Caches<PodCache> pods_;
+  Caches<ServiceCache> services_;
   TimePoint distrusted_{};
-  TaskGroup tasks_;
 };
 
 }  // namespace kportal::k8s

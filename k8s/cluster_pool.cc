@@ -11,42 +11,109 @@ namespace kportal::k8s {
 
 ClusterPool::ClusterPool(asio::any_io_executor executor, net::Resolver& resolver,
                          Environment environment)
-    : executor_(std::move(executor)), resolver_(resolver), environment_(std::move(environment)) {}
+    : executor_(executor),
+      resolver_(resolver),
+      environment_(std::move(environment)),
+      use_changed_(executor),
+      tasks_(executor),
+      watching_(executor),
+      releasing_(executor) {}
 
 ClusterPool::~ClusterPool() = default;
 
 Result<ClusterPool::Found> ClusterPool::find(std::string const& kubeconfig,
                                              std::string const& context) {
-  auto const& loaded = load(kubeconfig);
-  if (loaded.has_error()) return loaded.error();
-  warn_once(loaded->warnings);
-  auto const resolved = resolve_context(*loaded, context, environment_);
+  auto const& resolved = *look(Words(kubeconfig, context)).resolved;
   if (resolved.has_error()) return resolved.error();
-  warn_once(resolved->warnings);
-
+  auto cluster = cluster_of(resolved->access);
+  if (cluster.has_error()) return cluster.error();
   Found found;
+  found.cluster = std::move(*cluster);
   found.context = resolved->context;
   found.namespace_ = resolved->namespace_;
-  auto const same = [&](auto const& cluster) { return cluster->access() == resolved->access; };
-  auto const known = std::find_if(clusters_.begin(), clusters_.end(), same);
-  if (known != clusters_.end()) {
-    found.cluster = *known;
-    return found;
-  }
-  auto created = Cluster::create(executor_, resolver_, resolved->access);
-  if (created.has_error()) return created.error();
-  found.cluster = std::move(*created);
-  clusters_.push_back(found.cluster);
   return found;
 }
 
-Result<Kubeconfig> const& ClusterPool::load(std::string const& path) {
+Result<std::shared_ptr<Cluster>> ClusterPool::cluster_of(ClusterAccess const& access) {
+  auto const known = std::find_if(clusters_.begin(), clusters_.end(),
+                                  [&](auto const& cluster) { return cluster->access() == access; });
+  if (known != clusters_.end()) return *known;
+  auto created = Cluster::create(executor_, resolver_, access);
+  if (created.has_error()) return created.error();
+  clusters_.push_back(std::move(*created));
+  return clusters_.back();
+}
+
+Subscription ClusterPool::subscribe(std::string const& kubeconfig, std::string const& context,
+                                    std::function<void()> changed) {
+  if (tasks_.empty()) {
+    tasks_.spawn(watch_what_is_used());
+    tasks_.spawn(sweep());
+  }
+  use_changed_.set();
+  auto& asked = asked_[Words(kubeconfig, context)];
+  return asked.subscribers.add([tell = std::move(changed)](std::string_view) { tell(); });
+}
+
+// ---- what the words mean
+
+ClusterPool::Loaded const& ClusterPool::load(std::string const& path) {
   TimePoint const now = Clock::now();
   std::erase_if(loaded_, [&](auto const& entry) { return now - entry.second.at > kFresh; });
   auto const known = loaded_.find(path);
-  if (known != loaded_.end()) return known->second.kubeconfig;
+  if (known != loaded_.end()) return known->second;
   Loaded loaded{now, load_kubeconfig(path, environment_)};
-  return loaded_.emplace(path, std::move(loaded)).first->second.kubeconfig;
+  return loaded_.emplace(path, std::move(loaded)).first->second;
+}
+
+ClusterPool::Asked& ClusterPool::look(Words const& words) {
+  forget_unasked();
+  auto& asked = asked_[words];
+  if (asked.resolved && Clock::now() - asked.at <= kFresh) return asked;
+  auto const& [at, kubeconfig] = load(words.first);
+  std::vector<std::string> files = kubeconfig_files(words.first, environment_);
+  auto const resolve = [&]() -> Result<ResolvedContext> {
+    if (kubeconfig.has_error()) return kubeconfig.error();
+    warn_once(kubeconfig->warnings);
+    auto const named = files_of_context(*kubeconfig, words.second);
+    files.insert(files.end(), named.begin(), named.end());
+    auto resolved = resolve_context(*kubeconfig, words.second, environment_);
+    if (resolved.has_error()) return resolved;
+    warn_once(resolved->warnings);
+    // Whether its certificates can be used is part of the verdict.
+    auto const cluster = cluster_of(resolved->access);
+    if (cluster.has_error()) return cluster.error();
+    return resolved;
+  };
+  auto resolved = resolve();
+  asked.at = at;
+  if (std::exchange(asked.files, files) != files) use_changed_.set();
+  bool const news = asked.resolved && !mean_the_same(*asked.resolved, resolved);
+  if (news) changed(asked, resolved);
+  asked.resolved.emplace(std::move(resolved));
+  if (news) asked.subscribers.notify({});
+  return asked;
+}
+
+// The namespace is not compared: a forward has its own.
+bool ClusterPool::mean_the_same(Result<ResolvedContext> const& a,
+                                Result<ResolvedContext> const& b) {
+  if (a.has_error() || b.has_error()) {
+    return a.has_error() && b.has_error() && a.error() == b.error();
+  }
+  return a->context == b->context && a->access == b->access;
+}
+
+void ClusterPool::changed(Asked& asked, Result<ResolvedContext> const& now) {
+  if (now.has_value() || asked.resolved->has_error() || asked.subscribers.empty()) return;
+  log::warn("{}; the forwards that run go on with what they have", now.error().text);
+}
+
+void ClusterPool::forget_unasked() {
+  TimePoint const now = Clock::now();
+  std::erase_if(asked_, [&](auto const& entry) {
+    return entry.second.subscribers.empty() && now - entry.second.at > kFresh;
+  });
 }
 
 void ClusterPool::warn_once(std::vector<std::string> const& warnings) {
@@ -55,6 +122,84 @@ void ClusterPool::warn_once(std::vector<std::string> const& warnings) {
     warned_.push_back(warning);
     log::warn("{}", warning);
   }
+}
+
+// ---- edits
+
+void ClusterPool::look_at_all() {
+  loaded_.clear();
+  std::vector<Words> all;
+  for (auto const& [words, asked] : asked_) {
+    if (!asked.subscribers.empty() && asked.resolved) all.push_back(words);
+  }
+  for (Words const& words : all) {
+    asked_[words].at = TimePoint();
+    look(words);
+  }
+  look_at_tokens();
+}
+
+// A token file is no part of what a cluster is: it may say something else at any time.
+void ClusterPool::look_at_tokens() {
+  for (auto const& cluster : clusters_) {
+    if (!cluster->reread_token()) continue;
+    for (auto& [words, asked] : asked_) {
+      bool const uses = asked.resolved && asked.resolved->has_value() &&
+                        (*asked.resolved)->access == cluster->access();
+      if (uses) asked.subscribers.notify({});
+    }
+  }
+}
+
+std::vector<std::string> ClusterPool::files_in_use() const {
+  std::vector<std::string> files;
+  for (auto const& [words, asked] : asked_) {
+    if (asked.subscribers.empty()) continue;
+    files.insert(files.end(), asked.files.begin(), asked.files.end());
+  }
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
+}
+
+// By the notifier of the configuration file, which knows symlinks, editors and mounted directories
+// and looks every 2 s where the system tells nothing. What it reads are small files.
+awaitable<void> ClusterPool::watch_what_is_used() {
+  for (;;) {
+    co_await use_changed_.wait();
+    auto files = files_in_use();
+    if (files == watched_) continue;
+    watching_.cancel();
+    co_await watching_.join();
+    watched_ = std::move(files);
+    watcher_.emplace(executor_, watched_);
+    look_at_all();  // for what happened before it watched
+    watching_.spawn(watch());
+  }
+}
+
+awaitable<void> ClusterPool::watch() {
+  for (;;) {
+    co_await watcher_->changed();
+    look_at_all();
+  }
+}
+
+// ---- ends
+
+awaitable<void> ClusterPool::sweep() {
+  for (;;) {
+    co_await sleep_until(Clock::now() + kSweep);
+    forget_unasked();
+    use_changed_.set();
+    releasing_.spawn(release_all_unused());
+  }
+}
+
+awaitable<void> ClusterPool::release_all_unused() {
+  co_await release_unused();
+  std::vector<std::shared_ptr<Cluster>> const kept = clusters_;
+  for (auto const& cluster : kept) co_await cluster->release_unused_caches();
 }
 
 awaitable<void> ClusterPool::release_unused() {
@@ -67,6 +212,11 @@ awaitable<void> ClusterPool::release_unused() {
 }
 
 awaitable<void> ClusterPool::stop() {
+  tasks_.cancel();
+  co_await tasks_.join();
+  watching_.cancel();
+  co_await watching_.join();
+  co_await releasing_.join();
   for (auto const& cluster : clusters_) co_await cluster->stop();
   clusters_.clear();
 }

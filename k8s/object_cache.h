@@ -41,6 +41,9 @@ class ObjectCache : private ReflectorSink {
   // must not destroy the cache.
   [[nodiscard]] Subscription subscribe(ChangeCallback callback);
 
+  // Whether anybody is subscribed.
+  bool used() const { return !subscribers_.empty(); }
+
   // A reference is good until the next turn of the loop.
   Objects const& objects() const;
   Object const* find(std::string_view name) const;
@@ -51,6 +54,7 @@ class ObjectCache : private ReflectorSink {
 
  private:
   void on_list() override;
+  std::optional<Error> on_item(std::string_view json) override;
   Result<ListPage> on_page(std::string_view json) override;
   void on_synced() override;
   WatchEvent on_event(std::string_view json) override;
@@ -61,6 +65,7 @@ class ObjectCache : private ReflectorSink {
 
   Objects objects_;
   Objects listing_;  // the pages of a list that is not complete yet
+  std::size_t listed_ = 0;
   bool synced_ = false;
   std::optional<Error> error_;
   Subscribers subscribers_;

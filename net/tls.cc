@@ -61,9 +61,10 @@ awaitable<Result<void>> shake_hands(Transport& below, TlsEngine& engine, TimePoi
 
 awaitable<Result<std::unique_ptr<TlsTransport>>> establish(std::unique_ptr<Transport> below,
                                                            std::unique_ptr<TlsEngine> engine,
-                                                           TimePoint deadline) {
+                                                           TimePoint deadline, TlsFacts* seen) {
   auto const executor = co_await asio::this_coro::executor;
   auto const shaken = co_await shake_hands(*below, *engine, deadline);
+  if (seen != nullptr) *seen = engine->facts();
   if (!shaken) {
     below->close();
     co_return shaken.error();
@@ -171,10 +172,10 @@ std::optional<TlsPeer> TlsTransport::peer() const {
 
 awaitable<Result<std::unique_ptr<TlsTransport>>> tls_connect(std::unique_ptr<Transport> below,
                                                              TlsContext& context, std::string host,
-                                                             TimePoint deadline) {
+                                                             TimePoint deadline, TlsFacts* seen) {
   auto engine = TlsEngine::client(context, host);
   if (!engine) co_return engine.error().within(printable(host));
-  auto established = co_await establish(std::move(below), std::move(*engine), deadline);
+  auto established = co_await establish(std::move(below), std::move(*engine), deadline, seen);
   if (!established) co_return established.error().within(printable(host));
   co_return std::move(established);
 }
@@ -184,7 +185,7 @@ awaitable<Result<std::unique_ptr<TlsTransport>>> tls_accept(std::unique_ptr<Tran
                                                             TimePoint deadline) {
   auto engine = TlsEngine::server(context);
   if (!engine) co_return engine.error();
-  co_return co_await establish(std::move(below), std::move(*engine), deadline);
+  co_return co_await establish(std::move(below), std::move(*engine), deadline, nullptr);
 }
 
 }  // namespace kportal::net

@@ -4,6 +4,7 @@
 // reconnect.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,21 @@ struct TlsPeer {
   std::string common_name;
   std::vector<std::string> organizations;
   bool verified = false;
+};
+
+// A certificate, for people.
+struct CertificateFacts {
+  std::string subject;  // its CN, else its O
+  std::string issuer;
+  std::vector<std::string> names;  // DNS names and addresses that it is for
+  std::chrono::system_clock::time_point not_before;
+  std::chrono::system_clock::time_point not_after;
+};
+
+// What a handshake showed of the peer, whether it was believed or not.
+struct TlsFacts {
+  std::string version;  // "TLSv1.3"; empty = it did not get so far
+  std::optional<CertificateFacts> certificate;
 };
 
 // End of stream is eof with and without close_notify: Kubernetes servers and the proxies before
@@ -76,10 +92,11 @@ class TlsTransport final : public Transport {
 // server_name), a DNS name or an IP literal, against the certificate's alternative names; the
 // subject's CN does not count. Errors: Errc::tls with the certificate's facts; Errc::timeout;
 // Errc::network when the connection fails or ends meanwhile. The text begins with the host. Copies
-// what it needs of `context` before it waits.
+// what it needs of `context` before it waits. `seen` is filled in any case.
 awaitable<Result<std::unique_ptr<TlsTransport>>> tls_connect(std::unique_ptr<Transport> below,
                                                              TlsContext& context, std::string host,
-                                                             TimePoint deadline);
+                                                             TimePoint deadline,
+                                                             TlsFacts* seen = nullptr);
 
 // The server's handshake.
 awaitable<Result<std::unique_ptr<TlsTransport>>> tls_accept(std::unique_ptr<Transport> below,

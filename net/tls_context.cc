@@ -217,10 +217,12 @@ Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
     ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
   } else {
     ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, &TlsEngine::note_verification);
-    if (config.ca_pem.empty()) {
+    if (config.ca_pem.empty() || config.system_roots) {
       if (::SSL_CTX_set_default_verify_paths(context.get()) != 1) return unusable("system roots");
-    } else if (auto const trusted = trust(context.get(), config.ca_pem); !trusted) {
-      return trusted.error();
+    }
+    if (!config.ca_pem.empty()) {
+      auto const trusted = trust(context.get(), config.ca_pem);
+      if (!trusted) return trusted.error();
     }
   }
   if (!config.cert_pem.empty() || !config.key_pem.empty()) {

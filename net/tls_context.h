@@ -28,6 +28,8 @@ struct TlsConfig {
   // Whom to trust. Client: empty = the system's roots. Server: the authorities of client
   // certificates. Intermediates and leaves count as roots, as they do in Go.
   std::string ca_pem;
+  // Client: the system's roots as well, where there is a ca_pem.
+  bool system_roots = false;
   // Own certificate, leaf first, with its chain, and its unencrypted key. A server must have both,
   // a client both or neither.
   std::string cert_pem;

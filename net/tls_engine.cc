@@ -301,6 +301,16 @@ std::optional<TlsPeer> TlsEngine::peer() const {
   return peer;
 }
 
+// OpenSSL forgets a certificate that it refuses.
+TlsFacts TlsEngine::facts() const {
+  TlsFacts facts;
+  facts.certificate = refused_;
+  std::unique_ptr<X509, FreeX509> const certificate(::SSL_get1_peer_certificate(native()));
+  if (certificate) facts.certificate = facts_of(certificate.get());
+  if (facts.certificate) facts.version = version();
+  return facts;
+}
+
 void TlsEngine::keep_sessions(SSL_CTX* context) {
   add_state(context);
   ::SSL_CTX_set_session_cache_mode(context,
@@ -335,6 +345,8 @@ int TlsEngine::note_verification(int verified, X509_STORE_CTX* verification) {
   auto* const engine = engine_of(ssl);
   if (verified == 0 && engine->verification_.empty()) {
     engine->verification_ = describe_failure(verification, engine->name_);
+    X509* const refused = ::X509_STORE_CTX_get0_cert(verification);
+    if (refused != nullptr) engine->refused_ = facts_of(refused);
   }
   return verified;
 }

@@ -61,6 +61,7 @@ class TlsEngine {
   std::string alpn() const;
   std::string version() const;
   std::optional<TlsPeer> peer() const;
+  TlsFacts facts() const;
   SSL* native() const { return ssl_.get(); }
 
   // For TlsContext: sessions to resume, kept in the SSL_CTX itself; the server's choice of ALPN
@@ -88,7 +89,8 @@ class TlsEngine {
   std::unique_ptr<SSL, FreeSsl> ssl_;
   std::string name_;          // what the certificate is verified against
   std::string verification_;  // why it failed
-  error_code error_;          // for good
+  std::optional<CertificateFacts> refused_;
+  error_code error_;  // for good
   Chunk input_;
   std::size_t input_at_ = 0;
   std::vector<Chunk> output_;

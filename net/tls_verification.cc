@@ -36,12 +36,24 @@ std::vector<std::string> entries_of(X509_NAME const* name, int kind) {
   return values;
 }
 
-std::string short_name(X509_NAME const* name) {
+// Its CN, else its O; empty = neither.
+std::string plain_name(X509_NAME const* name) {
   for (int const kind : {NID_commonName, NID_organizationName}) {
     auto const values = entries_of(name, kind);
-    if (!values.empty()) return fmt::format("'{}'", printable(values.front()));
+    if (!values.empty()) return printable(values.front());
   }
-  return "(no name)";
+  return {};
+}
+
+std::string short_name(X509_NAME const* name) {
+  auto const plain = plain_name(name);
+  return plain.empty() ? "(no name)" : fmt::format("'{}'", plain);
+}
+
+std::chrono::system_clock::time_point point_of(ASN1_TIME const* time) {
+  std::tm parts{};
+  if (::ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  return std::chrono::system_clock::from_time_t(::timegm(&parts));
 }
 
 std::string time_text(ASN1_TIME const* time) {
@@ -131,6 +143,16 @@ TlsPeer peer_of(X509* certificate) {
   if (!names.empty()) peer.common_name = std::move(names.front());
   peer.organizations = entries_of(subject, NID_organizationName);
   return peer;
+}
+
+CertificateFacts facts_of(X509* certificate) {
+  CertificateFacts facts;
+  facts.subject = plain_name(::X509_get_subject_name(certificate));
+  facts.issuer = plain_name(::X509_get_issuer_name(certificate));
+  facts.names = alternative_names(certificate);
+  facts.not_before = point_of(::X509_get0_notBefore(certificate));
+  facts.not_after = point_of(::X509_get0_notAfter(certificate));
+  return facts;
 }
 
 }  // namespace kportal::net

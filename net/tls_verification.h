@@ -20,4 +20,6 @@ std::string describe_failure(X509_STORE_CTX* verification, std::string_view host
 // false.
 TlsPeer peer_of(X509* certificate);
 
+CertificateFacts facts_of(X509* certificate);
+
 }  // namespace kportal::net

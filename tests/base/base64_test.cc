@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#include "base/base64.h"
+
+#include <gtest/gtest.h>
+
+namespace kportal {
+namespace {
+
+// RFC 4648 section 10.
+TEST(Base64Test, TheVectorsOfTheStandard) {
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("foob"), "Zm9vYg==");
+  EXPECT_EQ(base64("fooba"), "Zm9vYmE=");
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(base64(std::string_view("\xff\xfe\0", 3)), "//4A");
+}
+
+}  // namespace
+}  // namespace kportal

@@ -5,7 +5,6 @@
 #include <array>
 #include <csignal>
 #include <filesystem>
-#include <set>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
@@ -16,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "cmd/selection.h"
 #include "config/diff.h"
 #include "config/file.h"
 #include "config/locate.h"
@@ -54,17 +54,6 @@ std::string read_stdin() {
     if (n <= 0 || text.size() > config::kMaxFileBytes) return text;
     text.append(buffer, static_cast<std::size_t>(n));
   }
-}
-
-// The forwards that a NAME means: that of this alias or id, else those of this resource.
-std::vector<std::string> ids_called(std::string const& name, config::Config const& config) {
-  std::vector<std::string> of_resource;
-  for (config::ForwardSpec const& spec : config.forwards) {
-    std::string id = spec.id();
-    if (name == spec.alias || name == id) return {std::move(id)};
-    if (name == spec.resource) of_resource.push_back(std::move(id));
-  }
-  return of_resource;
 }
 
 }  // namespace
@@ -108,29 +97,40 @@ App::~App() {
   log::reset_output();
 }
 
-ExitCode App::run() {
+bool App::open_log() {
   if (options_.verbose) log::set_level(log::Level::debug);
   if (options_.quiet) log::set_level(log::Level::error);
   if (options_.log_format == LogFormat::json) log::set_format(log::Format::json);
   if (options_.log_file.empty()) {
     log::set_output(writer_, writer_.add(STDERR_FILENO));
-  } else {
-    auto const file = writer_.open_file(options_.log_file);
-    if (file.has_error()) {
-      log::error("{}", file.error().text);
-      return ExitCode::failure;
-    }
-    log::set_output(writer_, *file);
+    return true;
   }
+  auto const file = writer_.open_file(options_.log_file);
+  if (file.has_error()) {
+    log::error("{}", file.error().text);
+    return false;
+  }
+  log::set_output(writer_, *file);
+  return true;
+}
+
+bool App::find_configuration() {
+  if (given_) return true;
   auto files = find_files(options_.files);
   if (files.has_error()) {
     log::error("{}", files.error().text);
-    return ExitCode::configuration;
+    return false;
   }
   options_.files = std::move(*files);
   stdin_text_ = read_stdin_if_asked(options_.files);
   // Made before the first load, so that no edit falls between the two.
   watcher_.emplace(loop_.get_executor(), options_.files);
+  return true;
+}
+
+ExitCode App::run() {
+  if (!open_log()) return ExitCode::failure;
+  if (!find_configuration()) return ExitCode::configuration;
   std::vector<std::string> problems;
   auto config = load(problems);
   if (!config) {
@@ -155,7 +155,8 @@ void App::stop() {
 }
 
 std::optional<config::Config> App::load(std::vector<std::string>& problems) {
-  auto outcome = config::load(options_.files, config::process_environment(), stdin_text_);
+  auto outcome =
+      given_ ? *given_ : config::load(options_.files, config::process_environment(), stdin_text_);
   for (auto const& warning : outcome.warnings) log::warn("{}", config::to_text(warning));
   for (auto const& problem : outcome.problems) problems.push_back(config::to_text(problem));
   if (!outcome.config) return std::nullopt;
@@ -163,29 +164,17 @@ std::optional<config::Config> App::load(std::vector<std::string>& problems) {
   for (config::ForwardSpec& spec : config.forwards) {
     if (spec.kubeconfig.empty()) spec.kubeconfig = options_.kubeconfig;
   }
-  select_named(config, problems);
+  select_named(config, names_, problems);
   if (!problems.empty()) return std::nullopt;
   return config;
 }
 
-void App::select_named(config::Config& config, std::vector<std::string>& problems) const {
-  if (names_.empty()) return;
-  std::set<std::string> wanted;
-  for (std::string const& name : names_) {
-    auto const ids = ids_called(name, config);
-    if (ids.empty()) problems.push_back(fmt::format("no forward is called {}", name));
-    if (ids.size() > 1) {
-      problems.push_back(
-          fmt::format("{} is not one forward but {}: {}", name, ids.size(), fmt::join(ids, ", ")));
-    }
-    wanted.insert(ids.begin(), ids.end());
-  }
-  std::erase_if(config.forwards,
-                [&](config::ForwardSpec const& spec) { return !wanted.contains(spec.id()); });
-}
-
 void App::reload() {
   if (stopping_) return;
+  if (given_) {
+    log::warn("there is nothing to reload: the forwards are of the command line, not of a file");
+    return;
+  }
   std::vector<std::string> problems;
   auto wanted = load(problems);
   if (!wanted) {
@@ -211,7 +200,7 @@ awaitable<void> App::live(config::Config config) {
   tasks_.spawn(lines_.run());
   tasks_.spawn(checker_.run());
   tasks_.spawn(watchdog_.run());
-  tasks_.spawn(follow_files());
+  if (watcher_) tasks_.spawn(follow_files());
   tasks_.spawn(obey_end_signals());
   tasks_.spawn(obey_wish_signals());
   manager_.apply(std::move(config));

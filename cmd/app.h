@@ -44,6 +44,8 @@ class App {
   App(asio::io_context& loop, CommonOptions options, std::vector<std::string> names);
   ~App();
 
+  // In place of files: what this says, for good; there is nothing to reload. Before run().
+  void use(config::ParseOutcome given) { given_ = std::move(given); }
   // Reads the files, runs until a signal or stop(), and returns the exit code.
   ExitCode run();
   // Ends it as a signal would. On the loop.
@@ -55,8 +57,9 @@ class App {
   events::Bus& bus() { return bus_; }
 
  private:
+  bool open_log();
+  bool find_configuration();
   std::optional<config::Config> load(std::vector<std::string>& problems);
-  void select_named(config::Config& config, std::vector<std::string>& problems) const;
   void reload();
   awaitable<void> live(config::Config config);
   awaitable<void> follow_files();
@@ -68,6 +71,7 @@ class App {
   CommonOptions options_;
   std::vector<std::string> names_;
   std::string stdin_text_;
+  std::optional<config::ParseOutcome> given_;
   Writer writer_;
   events::Bus bus_;
   EventLines lines_;

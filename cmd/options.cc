@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -47,8 +48,65 @@ void add_file_options(CLI::App& command, CommonOptions& common) {
       ->type_name("FILE");
 }
 
+// -n and --context say where a forward without a file leads, --address where it listens.
+void add_ad_hoc_options(CLI::App& command, config::AdHoc& ad_hoc) {
+  command.add_option("-n,--namespace", ad_hoc.namespace_,
+                     "of TARGET; without it the namespace of the context");
+  command.add_option("--context", ad_hoc.context,
+                     "of TARGET, in the kubeconfig; without it the current one");
+  command
+      .add_option("--address", ad_hoc.addresses,
+                  "where TARGET's ports listen: localhost or IP addresses, with commas or several "
+                  "times")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+// The first of them that was given.
+std::string ad_hoc_option(CLI::App const& command) {
+  for (char const* const name : {"--namespace", "--context", "--address"}) {
+    if (command.count(name) > 0) return name;
+  }
+  return {};
+}
+
+constexpr char const* kUpForms =
+    "Two ways to say what to forward:\n"
+    "  up [-f FILE]... [NAME...]   forwards of a file: all, or those of these names (alias, id or\n"
+    "                              resource). Without -f the file is searched for.\n"
+    "  up TARGET PORT...           one target without any file, as kubectl port-forward takes it:\n"
+    "                              TARGET is KIND/NAME, or the NAME of a pod; PORT is REMOTE,\n"
+    "                              LOCAL:REMOTE or :REMOTE (a free local port), where REMOTE may "
+    "be\n"
+    "                              a name; a name alone takes a free local port.\n"
+    "Words are TARGET PORT... if there is no -f and one after the first is a port with a number "
+    "or\n"
+    "a colon, or if the first is KIND/NAME and all others may be names of ports, or if -n, "
+    "--context\n"
+    "or --address is given. Otherwise they are names.\n"
+    "\n"
+    "Examples:\n"
+    "  kportal-cpp up -f forwards.yaml api db\n"
+    "  kportal-cpp up svc/db 5432 -n shop --context staging\n"
+    "  kportal-cpp up deploy/web 8080:http :9090";
+
 std::string check_duration(std::string const& text) {
   return config::parse_duration(text) ? "" : "\"" + text + "\" is no duration such as 20s or 1m30s";
+}
+
+Command understand(UpCommand up, std::string const& ad_hoc_option) {
+  auto const meaning = meaning_of(up.words, !up.common.files.empty(), ad_hoc_option);
+  if (meaning.has_error()) {
+    std::fprintf(stderr, "%s\n", meaning.error().text.c_str());
+    return Answered{ExitCode::usage};
+  }
+  up.meaning = *meaning;
+  up.ad_hoc.kubeconfig = up.common.kubeconfig;
+  if (!up.words.empty()) {
+    up.ad_hoc.target = up.words.front();
+    up.ad_hoc.ports.assign(up.words.begin() + 1, up.words.end());
+  }
+  return up;
 }
 
 }  // namespace
@@ -60,13 +118,13 @@ Command parse_command_line(int argc, char const* const* argv) {
       "kportal-cpp");
   app.require_subcommand(1);
   app.set_help_all_flag();
-  app.footer("Example:\n  kportal-cpp up -f forwards.yaml");
+  app.footer("Examples:\n  kportal-cpp up -f forwards.yaml\n  kportal-cpp up svc/db 5432 -n shop");
   // -f takes one file each time, so that names may follow it.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 
   UpCommand up;
   CLI::App* const up_app =
-      app.add_subcommand("up", "open the forwards of a file and keep them open");
+      app.add_subcommand("up", "open forwards, of a file or of one target, and keep them open");
   add_file_options(*up_app, up.common);
   up_app->get_option("--file")->allow_extra_args(false)->multi_option_policy(
       CLI::MultiOptionPolicy::TakeAll);
@@ -74,8 +132,10 @@ Command parse_command_line(int argc, char const* const* argv) {
       ->add_option("--kubeconfig", up.common.kubeconfig,
                    "the kubeconfig of forwards that name none")
       ->type_name("FILE");
+  add_ad_hoc_options(*up_app, up.ad_hoc);
   add_log_options(*up_app, up.common);
-  up_app->add_option("NAME", up.names, "only these forwards (alias, id or resource)");
+  up_app->add_option("NAME", up.words, "names of forwards, or TARGET PORT...: see below");
+  up_app->footer(kUpForms);
 
   ValidateCommand validate;
   CLI::App* const validate_app =
@@ -106,7 +166,7 @@ Command parse_command_line(int argc, char const* const* argv) {
     bool const help = app.exit(error) == 0;
     return Answered{help ? ExitCode::ok : ExitCode::usage};
   }
-  if (up_app->parsed()) return up;
+  if (up_app->parsed()) return understand(std::move(up), ad_hoc_option(*up_app));
   if (validate_app->parsed()) return validate;
   if (version_app->parsed()) return VersionCommand{};
   if (auto const parsed = config::parse_duration(duration)) {

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "cmd/exit_code.h"
+#include "cmd/up_words.h"
+#include "config/ad_hoc.h"
 
 namespace kportal::cmd {
 
@@ -27,7 +29,9 @@ struct CommonOptions {
 
 struct UpCommand {
   CommonOptions common;
-  std::vector<std::string> names;  // empty = all forwards
+  UpMeaning meaning = UpMeaning::names;
+  std::vector<std::string> words;  // as given; as names, none = all forwards
+  config::AdHoc ad_hoc;            // the same as TARGET PORT..., with its options
 };
 struct ValidateCommand {
   CommonOptions common;

@@ -56,7 +56,7 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, Cluste
       credentials_(access_.auth, system_environment().read_file),
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
-      dialer_(resolver, access_.server, tls_ ? &*tls_ : nullptr, credentials_),
+      dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),
       gate_(executor_, kMaxDials) {}
 
 Cluster::~Cluster() = default;

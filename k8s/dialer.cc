@@ -13,7 +13,6 @@
 #include "k8s/rest_client.h"
 #include "net/close_timer.h"
 #include "net/tcp_state.h"
-#include "net/tls.h"
 #include "net/websocket.h"
 #include "net/websocket_transport.h"
 
@@ -106,9 +105,12 @@ Error upgrade_error(net::ResponseHead const& head, std::string_view body) {
           fmt::format("the server answered {} to the upgrade instead of 101", head.status)};
 }
 
-Dialer::Dialer(net::Resolver& resolver, Server server, net::TlsContext* tls,
+Dialer::Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsContext* tls,
                Credentials& credentials)
-    : resolver_(resolver), server_(std::move(server)), tls_(tls), credentials_(credentials) {}
+    : server_(access.server),
+      route_(resolver, access.server, access.proxy, access.tls.ca_pem),
+      tls_(tls),
+      credentials_(credentials) {}
 
 awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, DialOptions options,
                                        TimePoint deadline) {
@@ -157,7 +159,7 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
   auto const request = request_head(kind, target, key);
   if (request.has_error()) co_return request.error();
   generation = credentials_.generation();
-  auto connected = co_await connect(options, deadline);
+  auto connected = co_await route_.connect(tls_, options, deadline);
   if (connected.has_error()) co_return connected.error();
   Upgraded upgraded = std::move(*connected);
   net::Transport& transport = *upgraded.transport;
@@ -190,26 +192,11 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
   co_return std::move(upgraded);
 }
 
-awaitable<Dialer::UpgradeResult> Dialer::connect(net::TcpOptions options, TimePoint deadline) {
-  auto socket = co_await net::connect(resolver_, server_.host, server_.port, options, deadline);
-  if (socket.has_error()) co_return socket.error();
-  auto tcp = std::make_unique<net::TcpTransport>(std::move(*socket));
-  asio::ip::tcp::socket& bottom = tcp->socket();
-  if (tls_ == nullptr) co_return Upgraded(std::move(tcp), bottom);
-  auto secured = co_await net::tls_connect(std::move(tcp), *tls_, server_.host, deadline);
-  if (secured.has_error()) co_return secured.error();
-  co_return Upgraded(std::move(*secured), bottom);
-}
-
-std::string Dialer::place() const {
-  return net::host_port(server_.host, server_.port);
-}
-
 Result<std::string> Dialer::request_head(TransportKind kind, std::string const& target,
                                          std::string const& key) {
   auto const credentials = credentials_.headers(Clock::now());
   if (credentials.has_error()) return credentials.error();
-  std::string const host = place();
+  std::string const host = net::host_port(server_.host, server_.port);
   net::RequestHead head;
   if (kind == TransportKind::websocket) {
     head = net::websocket_request(target, host, key, kTunnelProtocol);

@@ -10,6 +10,7 @@
 
 #include "k8s/credentials.h"
 #include "k8s/kubeconfig.h"
+#include "k8s/route.h"
 #include "net/http_upgrade.h"
 #include "net/resolver.h"
 #include "net/spdy_connection.h"
@@ -41,7 +42,8 @@ class Dialer {
   static constexpr std::size_t kMaxRefusal = 64 * 1024;
 
   // `tls` is null for a server without TLS. All must outlive it.
-  Dialer(net::Resolver& resolver, Server server, net::TlsContext* tls, Credentials& credentials);
+  Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsContext* tls,
+         Credentials& credentials);
 
   // Errors say which hop failed and how: network, tls, timeout, unauthorized, forbidden, not_found
   // (no such pod), server, protocol, upgrade_refused.
@@ -49,28 +51,21 @@ class Dialer {
                                  TimePoint deadline);
 
  private:
-  // A transport and the socket at its bottom.
-  struct Upgraded {
-    std::unique_ptr<net::Transport> transport;
-    asio::ip::tcp::socket* socket;
-    Upgraded(std::unique_ptr<net::Transport> t, asio::ip::tcp::socket& s)
-        : transport(std::move(t)), socket(&s) {}
-  };
+  using Upgraded = Route::Connection;
   using UpgradeResult = Result<Upgraded>;
 
-  awaitable<UpgradeResult> connect(net::TcpOptions options, TimePoint deadline);
   awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
                                    TimePoint deadline);
   // `generation`: of the credentials it sent.
   awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
                                        net::TcpOptions options, TimePoint deadline,
                                        std::uint64_t& generation);
-  std::string place() const;
+  std::string const& place() const { return route_.place(); }
   Result<std::string> request_head(TransportKind kind, std::string const& target,
                                    std::string const& key);
 
-  net::Resolver& resolver_;
   Server server_;
+  Route route_;
   net::TlsContext* tls_;
   Credentials& credentials_;
   std::optional<TransportKind> worked_;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "k8s/kubeconfig_yaml.h"
+#include "k8s/proxy_environment.h"
 
 namespace kportal::k8s {
 namespace {
@@ -260,6 +261,10 @@ class Resolver {
   void fail(std::string_view what, Errc code = Errc::kubeconfig) {
     if (!error_) error_ = Error(code, fmt::format("{}: {}", where_, what));
   }
+  // A problem that no entry of the kubeconfig has.
+  void fail_everywhere(Error const& error) {
+    if (!error_) error_ = error;
+  }
   void warn(std::string_view what) {
     result_.warnings.push_back(fmt::format("{}: {}", where_, what));
   }
@@ -300,7 +305,7 @@ class Resolver {
     result_.access.server = std::move(*server);
     check_one_of("certificate-authority", cluster.certificate_authority,
                  cluster.certificate_authority_data);
-    check_proxy(cluster.proxy_url);
+    choose_proxy(cluster.proxy_url);
     if (error_ || !result_.access.server.tls) return;
     if (has_ca && cluster.insecure_skip_tls_verify) {
       return fail(
@@ -321,13 +326,17 @@ class Resolver {
   }
 
   // The URL is never shown: it may hold a password.
-  void check_proxy(std::string const& url) {
-    if (url.empty()) return;
-    std::string const scheme = url.substr(0, url.find("://"));
-    if (scheme != "http" && scheme != "https" && scheme != "socks5") {
-      return fail("proxy-url does not begin with http://, https:// or socks5://");
+  void choose_proxy(std::string const& url) {
+    if (error_) return;
+    if (url.empty()) {
+      auto proxy = environment_proxy(result_.access.server, environment_);
+      if (!proxy) return fail_everywhere(proxy.error());
+      result_.access.proxy = std::move(*proxy);
+      return;
     }
-    fail("proxy-url is not supported yet", Errc::unsupported);
+    auto proxy = parse_proxy_url(url);
+    if (!proxy) return fail(fmt::format("proxy-url {}", proxy.error().text));
+    result_.access.proxy = std::move(*proxy);
   }
 
   void apply_user(UserEntry const& user) {
@@ -436,6 +445,9 @@ Result<ResolvedContext> resolve_in_cluster(Environment const& environment) {
                  "in-cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are no address");
   }
   result.access.server = {true, std::move(host), *port, ""};
+  auto proxy = environment_proxy(result.access.server, environment);
+  if (!proxy) return proxy.error();
+  result.access.proxy = std::move(*proxy);
   auto ca = environment.read_file(account_file("ca.crt"), kMaxPemFileSize);
   if (ca) {
     result.access.tls.ca_pem = *std::move(ca);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "net/proxy.h"
 
 namespace kportal::k8s {
 
@@ -151,6 +152,7 @@ struct ClusterAccess {
   Server server;
   ServerTls tls;
   Auth auth;
+  std::optional<net::Proxy> proxy;  // of the kubeconfig or the environment
   bool operator==(ClusterAccess const&) const = default;
 };
 

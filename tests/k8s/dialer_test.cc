@@ -57,10 +57,10 @@ class DialerTest : public test::LoopFixture {
   // Answers each request by the script.
   Result<Tunnel> dial(HttpServer::Script script) {
     server_.script(std::move(script));
-    Server at;
-    at.tls = tls_ != nullptr;
-    at.host = "127.0.0.1";
-    at.port = server_.port();
+    ClusterAccess at;
+    at.server.tls = tls_ != nullptr;
+    at.server.host = "127.0.0.1";
+    at.server.port = server_.port();
     auto const read_token = [this](std::string const&, std::size_t) { return next_token(); };
     Credentials credentials(auth_, read_token);
     Dialer dialer(resolver_, at, tls_, credentials);

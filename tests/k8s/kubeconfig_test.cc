@@ -628,6 +628,10 @@ TEST(KubeconfigClusterTest, ValidationErrors) {
        "proxy-url does not begin with http://, https:// or socks5://"},
       {"server: 'https://h', proxy-url: 's3cret'",
        "proxy-url does not begin with http://, https:// or socks5://"},
+      {"server: 'https://h', proxy-url: 'socks5h://u:s3cret@p'",
+       "proxy-url does not begin with http://, https:// or socks5://"},
+      {"server: 'https://h', proxy-url: 'http://u:s3cret@'",
+       "proxy-url has no valid host: write it as http://, https:// or socks5://HOST:PORT"},
   };
   for (auto const& [cluster, expected] : rows) {
     FakeMachine machine;
@@ -655,12 +659,30 @@ TEST(KubeconfigClusterTest, InsecureIsWarnedOf) {
   EXPECT_THAT(secure->warnings, IsEmpty());
 }
 
-TEST(KubeconfigClusterTest, ProxyUrlIsNotSupportedYet) {
-  for (char const* url : {"http://p:3128", "https://p", "socks5://u:s3cret@p"}) {
-    EXPECT_EQ(text_of(resolve(with("server: 'https://h', proxy-url: '" + std::string(url) + "'")),
-                      Errc::unsupported),
-              "/home/me/.kube/config: cluster \"k\": proxy-url is not supported yet");
-  }
+TEST(KubeconfigClusterTest, ProxyUrlWinsOverTheEnvironment) {
+  FakeMachine machine;
+  machine.variables["HTTPS_PROXY"] = "http://other:3128";
+  machine.variables["NO_PROXY"] = "*";
+  auto const resolved =
+      resolve_in(machine, with("server: 'https://h', proxy-url: 'SOCKS5://u:s3cret@p'"));
+  ASSERT_TRUE(resolved) << resolved.error().text;
+  ASSERT_TRUE(resolved->access.proxy);
+  EXPECT_EQ(resolved->access.proxy->kind, net::Proxy::Kind::socks5);
+  EXPECT_EQ(resolved->access.proxy->password, "s3cret");
+}
+
+TEST(KubeconfigClusterTest, TheEnvironmentsProxy) {
+  FakeMachine machine;
+  EXPECT_FALSE(resolve_in(machine, with("server: 'https://h'"))->access.proxy);
+  machine.variables["HTTPS_PROXY"] = "http://secure:1";
+  machine.variables["HTTP_PROXY"] = "http://plain:2";
+  EXPECT_EQ(resolve_in(machine, with("server: 'https://h'"))->access.proxy->host, "secure");
+  EXPECT_EQ(resolve_in(machine, with("server: 'http://h'"))->access.proxy->host, "plain");
+  EXPECT_FALSE(resolve_in(machine, with("server: 'https://127.0.0.1'"))->access.proxy);
+  machine.variables["HTTPS_PROXY"] = "ftp://u:s3cret@p";
+  EXPECT_EQ(text_of(resolve_in(machine, with("server: 'https://h'"))),
+            "the environment variable HTTPS_PROXY is of a kind that is not possible: write it as "
+            "http://, https:// or socks5://HOST:PORT");
 }
 
 // ---- user

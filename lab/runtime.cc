@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "base/wakeup.h"
+#include "lab/header_compressor.h"
 #include "net/spdy_frame.h"
 #include "net/spdy_headers.h"
 
@@ -254,7 +255,7 @@ class PortForwardSession::Impl {
 
   net::FrameParser parser_;
   net::HeaderDecoder decoder_;
-  net::HeaderEncoder encoder_;
+  HeaderCompressor compressor_;
   Work data_;  // the DATA frame that comes in pieces
   StreamId last_received_ = 0;
   std::size_t next_ping_worker_ = 0;
@@ -670,9 +671,8 @@ awaitable<bool> PortForwardSession::Impl::send_reply(StreamPtr stream) {
   co_await lock_.lock();
   Unlock const unlock(lock_);
   if (stream->ended_here) co_return false;
-  std::vector<std::byte> block;
-  Headers const none;
-  encoder_.encode(none, block);
+  static constexpr std::array<std::byte, 4> kNoHeaders{};  // their number
+  auto const block = compressor_.compressed(kNoHeaders);
   auto const head = net::syn_reply_head(stream->id, Fin::no, block.size());
   std::vector<std::byte> frame(head.begin(), head.end());
   frame.insert(frame.end(), block.begin(), block.end());

@@ -102,14 +102,19 @@ constexpr std::array<std::byte, kDictionarySize> make_dictionary() {
 
 constexpr std::array<std::byte, kDictionarySize> kDictionary = make_dictionary();
 
-// What deflateInit2(level 9, 15 bits) writes first: CMF, FLG with FDICT, the dictionary's Adler-32.
+// CMF (deflate, 32 KiB window), FLG (level 9, FDICT), the dictionary's Adler-32: as spdystream has
+// it.
 constexpr std::array<std::byte, 6> kZlibHeader = {std::byte{0x78}, std::byte{0xf9},
                                                   std::byte{0xe3}, std::byte{0xc6},
                                                   std::byte{0xa7}, std::byte{0xc2}};
-// A window of 2 KiB holds the dictionary and costs 15 KiB; one of 32 KiB grows to 135 KiB a tunnel.
-// The header announces 32 KiB, so every decoder takes it, and port-forward's blocks come out the
-// same.
-constexpr int kWindowBits = -11;
+constexpr std::uint32_t kDictionaryId = 0xe3c6a7c2;
+// An empty stored block: what Z_SYNC_FLUSH ends with. Go hands out nothing of a block before it.
+constexpr std::array<std::byte, 5> kFlushMark = {std::byte{0}, std::byte{0}, std::byte{0},
+                                                 std::byte{0xff}, std::byte{0xff}};
+constexpr std::size_t kMaxStored = 65'535;
+// How far back a deflate block may refer.
+constexpr std::size_t kWindow = 32 * 1024;
+constexpr int kRawWindowBits = -15;
 
 Bytef* zlib_bytes(Bytes bytes) {
   return reinterpret_cast<Bytef*>(const_cast<std::byte*>(bytes.data()));
@@ -213,54 +218,72 @@ error_code check_headers(Headers const& headers, HeaderKind kind) {
   return {};
 }
 
-HeaderEncoder::HeaderEncoder() : zlib_(std::make_unique<z_stream>()) {
-  static constexpr int kLevel = 9;
-  static constexpr int kMemLevel = 1;
-  int status =
-      deflateInit2(zlib_.get(), kLevel, Z_DEFLATED, kWindowBits, kMemLevel, Z_DEFAULT_STRATEGY);
-  assert(status == Z_OK);
-  status = deflateSetDictionary(zlib_.get(), zlib_bytes(kDictionary), kDictionarySize);
-  assert(status == Z_OK);
-}
-
-HeaderEncoder::~HeaderEncoder() {
-  deflateEnd(zlib_.get());
-}
-
 void HeaderEncoder::encode(Headers const& headers, std::vector<std::byte>& out) {
-  if (!started_) out.insert(out.end(), kZlibHeader.begin(), kZlibHeader.end());
+  auto const append = [&out](Bytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); };
+  if (!started_) append(kZlibHeader);
   started_ = true;
   std::string const plain = plain_block(headers);
-  zlib_->next_in = zlib_bytes(as_bytes(plain));
-  zlib_->avail_in = static_cast<uInt>(plain.size());
-  do {
-    std::array<std::byte, 512> piece;
-    zlib_->next_out = zlib_bytes(piece);
-    zlib_->avail_out = static_cast<uInt>(piece.size());
-    int const status = deflate(zlib_.get(), Z_SYNC_FLUSH);
-    assert(status == Z_OK || status == Z_BUF_ERROR);
-    out.insert(out.end(), piece.begin(), piece.end() - zlib_->avail_out);
-  } while (zlib_->avail_out == 0);
+  for (Bytes rest = as_bytes(plain); !rest.empty();) {
+    Bytes const piece = rest.first(std::min(rest.size(), kMaxStored));
+    auto const low = static_cast<std::byte>(piece.size() & 0xff);
+    auto const high = static_cast<std::byte>(piece.size() >> 8);
+    append(std::array{std::byte{0}, low, high, ~low, ~high});
+    append(piece);
+    rest = rest.subspan(piece.size());
+  }
+  append(kFlushMark);
 }
 
-HeaderDecoder::HeaderDecoder() : zlib_(std::make_unique<z_stream>()) {
-  int const status = inflateInit(zlib_.get());
-  assert(status == Z_OK);
+void HeaderDecoder::EndInflate::operator()(z_stream_s* zlib) const noexcept {
+  inflateEnd(zlib);
+  delete zlib;
 }
 
-HeaderDecoder::~HeaderDecoder() {
-  inflateEnd(zlib_.get());
-}
+HeaderDecoder::HeaderDecoder() = default;
+HeaderDecoder::~HeaderDecoder() = default;
 
 error_code HeaderDecoder::decode(Bytes block, HeaderKind kind, Headers& headers) {
-  plain_.clear();
-  error_code error = inflate_block(block);
-  if (!error) error = parse_block(as_bytes(plain_), kind, headers);
-  plain_ = {};
-  return error;
+  if (!started_) {
+    if (error_code const error = read_zlib_header(block)) return error;
+  }
+  std::string plain;
+  if (!zlib_) open_zlib();
+  error_code const error = inflate_block(block, plain);
+  if (error) return error;
+  // The low bits of data_type count bits that wait in zlib; 128 says that no deflate block is open.
+  bool const between_blocks = (zlib_->data_type & 63) == 0 && (zlib_->data_type & 128) != 0;
+  if (between_blocks) zlib_.reset();
+  remember(plain);
+  return parse_block(as_bytes(plain), kind, headers);
 }
 
-error_code HeaderDecoder::inflate_block(Bytes block) {
+// RFC 1950: CMF, FLG, and with FDICT the dictionary's Adler-32.
+error_code HeaderDecoder::read_zlib_header(Bytes& block) {
+  constexpr std::uint32_t kFlagDictionary = 0x20;
+  if (block.size() < 2) return Errc::protocol;
+  std::uint32_t const header = load_be16(block);
+  bool const deflate = (header >> 8 & 0x0f) == Z_DEFLATED && header >> 12 <= 7;
+  if (!deflate || header % 31 != 0) return Errc::protocol;
+  block = block.subspan(2);
+  with_dictionary_ = (header & kFlagDictionary) != 0;
+  started_ = true;
+  if (!with_dictionary_) return {};
+  if (block.size() < 4 || load_be32(block) != kDictionaryId) return Errc::protocol;
+  block = block.subspan(4);
+  return {};
+}
+
+void HeaderDecoder::open_zlib() {
+  zlib_.reset(new z_stream());
+  [[maybe_unused]] int status = inflateInit2(zlib_.get(), kRawWindowBits);
+  assert(status == Z_OK);
+  if (with_dictionary_) inflateSetDictionary(zlib_.get(), zlib_bytes(kDictionary), kDictionarySize);
+  if (history_.empty()) return;
+  auto const size = static_cast<uInt>(history_.size());
+  inflateSetDictionary(zlib_.get(), zlib_bytes(as_bytes(history_)), size);
+}
+
+error_code HeaderDecoder::inflate_block(Bytes block, std::string& plain) {
   zlib_->next_in = zlib_bytes(block);
   zlib_->avail_in = static_cast<uInt>(block.size());
   for (;;) {
@@ -268,20 +291,18 @@ error_code HeaderDecoder::inflate_block(Bytes block) {
     zlib_->next_out = zlib_bytes(piece);
     zlib_->avail_out = static_cast<uInt>(piece.size());
     int const status = inflate(zlib_.get(), Z_SYNC_FLUSH);
-    plain_.append(as_text(Bytes(piece).first(piece.size() - zlib_->avail_out)));
-    if (plain_.size() > kMaxHeaderBytes) return Errc::limit;
-    if (status == Z_NEED_DICT) {
-      // Fails when the peer names another dictionary.
-      if (inflateSetDictionary(zlib_.get(), zlib_bytes(kDictionary), kDictionarySize) != Z_OK) {
-        return Errc::protocol;
-      }
-      continue;
-    }
+    plain.append(as_text(Bytes(piece).first(piece.size() - zlib_->avail_out)));
+    if (plain.size() > kMaxHeaderBytes) return Errc::limit;
     // Z_BUF_ERROR: no input was left and no output pending, which is the regular end of a block.
-    if (status != Z_OK && status != Z_BUF_ERROR && status != Z_STREAM_END) return Errc::protocol;
+    if (status != Z_OK && status != Z_BUF_ERROR) return Errc::protocol;
     if (status == Z_OK && zlib_->avail_out == 0) continue;
     return zlib_->avail_in == 0 ? error_code() : make_error_code(Errc::protocol);
   }
+}
+
+void HeaderDecoder::remember(std::string_view plain) {
+  history_.append(plain);
+  if (history_.size() > kWindow) history_.erase(0, history_.size() - kWindow);
 }
 
 }  // namespace kportal::net

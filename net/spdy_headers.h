@@ -38,21 +38,18 @@ enum class HeaderKind { request, reply };
 // or Errc::limit for too many pairs or bytes.
 error_code check_headers(Headers const& headers, HeaderKind kind);
 
+// Sends blocks stored, not compressed (RFC 1951 section 3.2.4): every decoder takes any level, a
+// block of port-forward has 60 bytes, and a compressor would cost each tunnel 15 KiB for ever.
 class HeaderEncoder {
  public:
-  HeaderEncoder();
-  ~HeaderEncoder();
-  HeaderEncoder(HeaderEncoder const&) = delete;
-  HeaderEncoder& operator=(HeaderEncoder const&) = delete;
-
-  // Appends the compressed block to `out`. The headers have passed check_headers.
+  // Appends the block to `out`. The headers have passed check_headers.
   void encode(Headers const& headers, std::vector<std::byte>& out);
 
  private:
-  std::unique_ptr<z_stream_s> zlib_;
   bool started_ = false;
 };
 
+// Between two blocks it keeps the plain text that the next may refer to, not zlib's 40 KiB.
 class HeaderDecoder {
  public:
   HeaderDecoder();
@@ -61,15 +58,24 @@ class HeaderDecoder {
   HeaderDecoder& operator=(HeaderDecoder const&) = delete;
 
   // Errc::protocol: zlib's error, another dictionary, a block that ends early or leaves bytes over,
-  // a name refused by check_headers. Errc::limit: too many pairs or bytes; inflating stops there.
-  // Values joined by a zero byte become several pairs.
+  // the end of the zlib stream, a name refused by check_headers. Errc::limit: too many pairs or
+  // bytes; inflating stops there. Values joined by a zero byte become several pairs.
   error_code decode(Bytes block, HeaderKind kind, Headers& headers);
 
  private:
-  error_code inflate_block(Bytes block);
+  struct EndInflate {
+    void operator()(z_stream_s* zlib) const noexcept;
+  };
+  error_code read_zlib_header(Bytes& block);
+  void open_zlib();
+  error_code inflate_block(Bytes block, std::string& plain);
+  void remember(std::string_view plain);
 
-  std::unique_ptr<z_stream_s> zlib_;
-  std::string plain_;  // the block being decoded
+  bool started_ = false;
+  bool with_dictionary_ = false;
+  std::string history_;  // the last of what was decoded, without the dictionary
+  // Only while a block is decoded, and after one that did not end at a flush, as all real ones do.
+  std::unique_ptr<z_stream_s, EndInflate> zlib_;
 };
 
 }  // namespace kportal::net

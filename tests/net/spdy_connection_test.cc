@@ -32,8 +32,8 @@ using test::to_hex;
 Headers const kErrorHeaders = {{"port", "8080"}, {"requestid", "0"}, {"streamtype", "error"}};
 Headers const kDataHeaders = {{"port", "8080"}, {"requestid", "0"}, {"streamtype", "data"}};
 // The SYN_STREAM frames of these two, first on a connection (protocol.md 2.1, 2.2).
-constexpr std::size_t kSynErrorSize = 18 + 51;
-constexpr std::size_t kSynDataSize = 18 + 12;
+constexpr std::size_t kSynErrorSize = 18 + 77;
+constexpr std::size_t kSynDataSize = 18 + 70;
 
 struct Read {
   std::string text;

@@ -28,6 +28,20 @@ constexpr char kSynError[] =
     "78f9e3c6a7c202253a48f95b044eea16061606409ab308125f99a074cc68004e892545a989b9d0c28635151415"
     "00000000ffff";
 constexpr char kSynData[] = "800300010000001600000003000000000000225333a8a44a04000000ffff";
+// The same as this side sends it: stored.
+constexpr char kStoredError[] =
+    "800300010100005700000001000000000000"
+    "78f9e3c6a7c2"
+    "003d00c2ff"
+    "0000000300000004706f727400000004383038300000000972657175657374696400000001300000000a"
+    "73747265616d74797065000000056572726f72"
+    "000000ffff";
+constexpr char kStoredData[] =
+    "800300010000005000000003000000000000"
+    "003c00c3ff"
+    "0000000300000004706f727400000004383038300000000972657175657374696400000001300000000a"
+    "73747265616d747970650000000464617461"
+    "000000ffff";
 constexpr char kFirstReply[] =
     "800300020000001400000001"
     "78f9e3c6a7c202a6230600000000ffff";
@@ -138,7 +152,7 @@ TEST_F(SpdySessionTest, WritesTheVectorsOfTwoStreamsAndFirstDataInOneChunk) {
   EXPECT_EQ(client.session.open_stream(kDataHeaders, Fin::no).value(), 3U);
   EXPECT_FALSE(client.send(3, "hello"));
   std::string const expected =
-      std::string(kSynError) + kSynData + "0000000300000005" + "68656c6c6f";
+      std::string(kStoredError) + kStoredData + "0000000300000005" + "68656c6c6f";
   EXPECT_EQ(client.chunks(), Lines{expected});
 }
 
@@ -154,8 +168,8 @@ TEST_F(SpdySessionTest, RepliesInAnyOrder) {
   ASSERT_FALSE(server.receive(std::string(kSynError) + kSynData));
   EXPECT_FALSE(server.session.reply(3, {}));
   EXPECT_FALSE(server.session.reply(1, {}));
-  EXPECT_EQ(server.chunks(), Lines{"80030002000000140000000378f9e3c6a7c202a6230600000000ffff"
-                                   "800300020000000c00000001020100000000ffff"});
+  EXPECT_EQ(server.chunks(), Lines{"80030002000000180000000378f9e3c6a7c2000400fbff00000000000000ffff"
+                                   "800300020000001200000001000400fbff00000000000000ffff"});
 }
 
 TEST_F(SpdySessionTest, TellsTheClientOfReplies) {

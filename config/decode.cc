@@ -24,17 +24,11 @@ struct NotYet {
   std::string_view value;  // the only one to warn about; empty = any
 };
 constexpr std::array kNotYet{
-    NotYet{"reliability.maxTunnels", ""},
-    NotYet{"reliability.authTimeout", ""},
     NotYet{"mdns.enabled", "true"},
-    NotYet{"contexts.namespaces.forwards.balance", "round-robin"},
     NotYet{"contexts.namespaces.forwards.lazy", "true"},
     NotYet{"contexts.namespaces.forwards.httpLog", "true"},
     NotYet{"contexts.namespaces.forwards.tags", ""},
 };
-constexpr std::array kKindsNotYet{TargetKind::statefulset, TargetKind::daemonset,
-                                  TargetKind::replicaset, TargetKind::job,
-                                  TargetKind::replication_controller};
 
 using Keys = std::string_view const[];
 constexpr Keys kRootKeys = {"healthCheck", "reliability", "mdns", "contexts"};
@@ -128,6 +122,7 @@ class Decoder {
   void options(Value const& at, ForwardSpec& spec);
   void http_log(Value const& at);
   void note_not_yet(Value const& at, std::string_view word);
+  void note_max_tunnels();
   std::string absolute(std::string const& path, std::string const& base_dir) const;
 
   std::vector<std::string> const& files_;
@@ -179,10 +174,24 @@ Config Decoder::finish() {
     warnings_.add(no_contexts_->first, no_contexts_->second,
                   "contexts: is empty, so there is nothing to forward yet");
   }
+  note_max_tunnels();
   Config config;
   config.reliability = reliability_;
   for (PlacedForward& forward : forwards_) config.forwards.push_back(std::move(forward.spec));
   return config;
+}
+
+// Tunnels of its own for each busy connection are not there yet, only for each pod.
+void Decoder::note_max_tunnels() {
+  std::string const key = "reliability.maxTunnels";
+  auto const at = origins_.find(key);
+  bool const pinned = std::any_of(forwards_.begin(), forwards_.end(), [](auto const& forward) {
+    return forward.spec.balance == Balance::pin;
+  });
+  if (at == origins_.end() || !pinned) return;
+  auto const& [file, place] = at->second;
+  warnings_.add(file, place,
+                key + ": not supported yet for balance: pin, counts for round-robin only");
 }
 
 template <class T>
@@ -346,13 +355,6 @@ bool Decoder::target(Value const& at, ForwardSpec& spec) {
                              !parse_target(*resource, "a", spec.target);
     reader_->complain(at_selector ? *selector_at : *resource_at, *complaint);
     return false;
-  }
-  bool const not_yet =
-      std::find(kKindsNotYet.begin(), kKindsNotYet.end(), spec.target.kind) != kKindsNotYet.end();
-  if (not_yet) {
-    reader_->warn(*resource_at,
-                  fmt::format("{} is not supported yet; this forward will be in Error",
-                              to_word(spec.target.kind)));
   }
   return true;
 }

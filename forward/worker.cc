@@ -24,6 +24,11 @@ constexpr unsigned kAcceptsAtOnce = 64;
 // The answer to a ping is looked for this often.
 constexpr Duration kLook = milliseconds(50);
 
+std::size_t max_pods(config::Balance balance, config::Reliability const& reliability) {
+  if (balance == config::Balance::pin) return 1;
+  return static_cast<std::size_t>(reliability.max_tunnels);
+}
+
 }  // namespace
 
 Worker::Worker(Shared& shared, config::ForwardSpec spec, config::Reliability reliability)
@@ -31,8 +36,10 @@ Worker::Worker(Shared& shared, config::ForwardSpec spec, config::Reliability rel
       spec_(std::move(spec)),
       reliability_(reliability),
       id_(spec_.id()),
-      machine_(reliability.hold, std::random_device()(),
-               [this](events::Reason reason) { return shared_.checker.is_final(id_, reason); }),
+      machine_(
+          reliability.hold, std::random_device()(),
+          [this](events::Reason reason) { return shared_.checker.is_final(id_, reason); },
+          max_pods(spec_.balance, reliability)),
       wake_(shared.executor),
       relay_ended_(shared.executor),
       tasks_(shared.executor),
@@ -114,6 +121,7 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   spec_.tags = std::move(tags);
   reliability_ = reliability;
   machine_.set_hold(reliability.hold);
+  machine_.set_max_pods(max_pods(spec_.balance, reliability));
   shared_.checker.update_settings(id_, health);
 }
 
@@ -140,7 +148,7 @@ void Worker::set_up(TimePoint now) {
   if (!accepting_ && !open_listener()) return;
   auto found = shared_.clusters.find(spec_.kubeconfig, spec_.context);
   if (found.has_error()) {
-    machine_.resolved(found.error(), false, now);
+    machine_.resolved(found.error(), {}, now);
     return;
   }
   enter_cluster(std::move(*found));
@@ -253,28 +261,37 @@ void Worker::refuse(asio::ip::tcp::socket socket) {
   socket.set_option(asio::socket_base::linger(true, 0), ignored);
   socket.close(ignored);
   publish_failed(events::Reason::hold_timeout,
-                 fmt::format("more than {} connections are open", kMaxConnections));
+                 fmt::format("more than {} connections are open", kMaxConnections),
+                 machine_.current_pod());
 }
 
 void Worker::look_at_target(TimePoint now) {
-  std::string const pod = machine_.current_pod();
-  std::string const uid = machine_.current_uid();
-  auto const choice = target_->choose(uid);
-  if (!choice) return;
-  if (choice->has_value()) {
-    k8s::Choice const& chosen = **choice;
-    shared_.checker.note(id_, chosen.message);
-    if (!chosen.warning.empty() && std::exchange(warned_, chosen.warning) != chosen.warning) {
-      log::warn("{}: {}", id_, chosen.warning);
+  std::vector<std::string> in_use;
+  std::vector<TunnelId> gone;
+  for (TunnelId const id : tunnels_in_use()) {
+    TunnelInfo const& tunnel = *machine_.pool().find(id);
+    in_use.push_back(tunnel.pod_uid);
+    if (target_->gone(tunnel.pod, tunnel.pod_uid)) gone.push_back(id);
+  }
+  auto const choices = target_->choose(std::move(in_use));
+  if (!choices) return;
+  if (choices->has_value()) {
+    k8s::Choice const& best = (*choices)->front();
+    shared_.checker.note(id_, best.message);
+    if (!best.warning.empty() && std::exchange(warned_, best.warning) != best.warning) {
+      log::warn("{}: {}", id_, best.warning);
     }
   }
-  // Of a tunnel to another cluster this one knows nothing.
-  auto const primary = machine_.pool().primary();
-  bool const seen = !primary || tunnels_.at(*primary).cluster == cluster_.cluster;
-  bool const gone = seen && target_->gone(pod, uid);
+  std::string const pod = machine_.current_pod();
+  std::string const uid = machine_.current_uid();
   std::uint64_t const unrest = target_->unrest(pod, uid);
-  if (std::exchange(unrest_, unrest) != unrest && !gone) shared_.checker.doubt(id_);
-  machine_.resolved(*choice, gone, now);
+  bool const news = std::exchange(unrest_, unrest) != unrest;
+  if (news && !target_->gone(pod, uid)) shared_.checker.doubt(id_);
+  machine_.resolved(*choices, gone, now);
+}
+
+std::vector<TunnelId> Worker::tunnels_in_use() const {
+  return machine_.pool().all(TunnelInfo::State::up);
 }
 
 awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
@@ -326,35 +343,62 @@ void Worker::proved_alive(TunnelId id) {
   auto const at = tunnels_.find(id);
   if (at == tunnels_.end()) return;
   at->second.lived = true;
-  machine_.proved_alive();
+  machine_.proved_alive(id);
 }
 
-awaitable<void> Worker::probe(healthcheck::Ticket ticket, Tunnel tunnel, config::ProbeMethod method,
+// One pod's good port is enough for the forward; a bad one is left out by the machine.
+awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod method,
                               TimePoint deadline) {
-  std::uint32_t const request = next_request_++;
-  auto const verdict =
-      co_await healthcheck::probe_port(*tunnel.connection, tunnel.port, request, method, deadline);
-  if (verdict.good()) {
-    proved_alive(ticket.generation);
-  } else if (verdict.error->code == Errc::pod_gone) {
-    machine_.pod_gone(ticket.generation, *verdict.error, Clock::now());
-    carry_out();
+  healthcheck::ProbeVerdict verdict;
+  for (bool again = true; again;) {
+    auto const id = machine_.next_to_probe(Clock::now());
+    if (!id || !tunnels_.contains(*id)) co_return;
+    verdict = co_await probe_tunnel(*id, method, deadline);
+    TimePoint const now = Clock::now();
+    again = !verdict.good() && now < deadline && machine_.pool().has_good(now);
   }
   shared_.checker.probe_result(id_, ticket, verdict);
 }
 
-awaitable<void> Worker::ping(healthcheck::Ticket ticket,
-                             std::shared_ptr<net::SpdyConnection> connection, TimePoint deadline) {
+awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::ProbeMethod method,
+                                                          TimePoint deadline) {
+  Tunnel const tunnel = tunnels_.at(id);
+  std::uint32_t const request = next_request_++;
+  auto verdict =
+      co_await healthcheck::probe_port(*tunnel.connection, tunnel.port, request, method, deadline);
+  TimePoint const now = Clock::now();
+  machine_.probed(id, verdict.good(), now);
+  if (verdict.good()) {
+    proved_alive(id);
+  } else if (verdict.error->code == Errc::pod_gone) {
+    machine_.pod_gone(id, *verdict.error, now);
+    carry_out();
+  }
+  co_return verdict;
+}
+
+// Any tunnel that answers proves life.
+awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
   TimePoint const asked = Clock::now();
-  connection->ping();
+  std::map<TunnelId, std::shared_ptr<net::SpdyConnection>> connections;
+  for (TunnelId const id : tunnels_in_use()) {
+    auto const at = tunnels_.find(id);
+    if (at != tunnels_.end()) connections.emplace(id, at->second.connection);
+  }
+  for (auto const& [id, connection] : connections) connection->ping();
   bool answered = false;
   for (TimePoint now = asked; !answered && now < deadline; now = Clock::now()) {
     co_await sleep_until(std::min(deadline, now + kLook));
-    answered = connection->last_received() > asked;
+    for (auto const& [id, connection] : connections) {
+      if (connection->last_received() <= asked) continue;
+      answered = true;
+      proved_alive(id);
+    }
   }
-  if (answered) proved_alive(ticket.generation);
   // No answer can come through: the connection itself asks TCP then, and ends if that is silent.
-  bool const stalled = connection->reading_paused() || connection->writing_since() != kNever;
+  bool const stalled = std::ranges::any_of(connections, [](auto const& entry) {
+    return entry.second->reading_paused() || entry.second->writing_since() != kNever;
+  });
   shared_.checker.ping_result(id_, ticket, answered || stalled);
 }
 
@@ -395,7 +439,7 @@ void Worker::bytes_received(TunnelId tunnel, std::size_t, bool first) {
   at->second.last_pod_byte = Clock::now();
   at->second.last_traffic = at->second.last_pod_byte;
   if (first) proved_alive(tunnel);
-  if (!first || retired_ || machine_.pool().primary() != tunnel) return;
+  if (!first || retired_ || !machine_.pool().is_up(tunnel)) return;
   shared_.checker.record_activity(id_);
 }
 
@@ -433,18 +477,20 @@ void Worker::act(PlaceConnection const& action) {
 void Worker::act(ResetConnection const& action) {
   auto const at = relays_.find(action.connection);
   if (at == relays_.end()) return;
+  auto const* const tunnel = machine_.pool().find(at->second->tunnel());
+  std::string pod = tunnel == nullptr ? machine_.current_pod() : tunnel->pod;
   at->second->reset();
   erase_relay(action.connection);
-  publish_failed(action.reason, action.message);
+  publish_failed(action.reason, action.message, std::move(pod));
 }
 
-void Worker::publish_failed(events::Reason reason, std::string message) {
+void Worker::publish_failed(events::Reason reason, std::string message, std::string pod) {
   if (retired_) return;
   events::ConnectionFailed failed;
   failed.forward = ref();
   failed.reason = reason;
   failed.message = std::move(message);
-  failed.pod = machine_.current_pod();
+  failed.pod = std::move(pod);
   shared_.bus.publish(std::move(failed));
 }
 
@@ -459,6 +505,11 @@ void Worker::act(MarkConnected const& action) {
   shared_.bus.publish(std::move(connected));
   unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
   shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
+}
+
+void Worker::act(MarkMoved const& action) {
+  unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
+  shared_.checker.mark_connected(id_, action.tunnel, machine_.current_pod());
 }
 
 void Worker::act(MarkDisconnected const& action) {
@@ -500,29 +551,33 @@ void Worker::act(ResolveAgain const&) {
 
 void Worker::start_probe(healthcheck::Ticket ticket, config::ProbeMethod method,
                          TimePoint deadline) {
-  auto const tunnel = tunnels_.find(ticket.generation);
-  if (tunnel != tunnels_.end()) tasks_.spawn(probe(ticket, tunnel->second, method, deadline));
+  if (tunnels_.contains(ticket.generation)) tasks_.spawn(probe(ticket, method, deadline));
 }
 
 void Worker::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
-  auto const tunnel = tunnels_.find(ticket.generation);
-  if (tunnel != tunnels_.end()) tasks_.spawn(ping(ticket, tunnel->second.connection, deadline));
+  if (tunnels_.contains(ticket.generation)) tasks_.spawn(ping(ticket, deadline));
 }
 
+// Of all tunnels in use together; the age is that of the one that stands for the forward.
 healthcheck::Evidence Worker::evidence() const {
   healthcheck::Evidence evidence;
   auto const primary = machine_.pool().primary();
   if (!primary || !tunnels_.contains(*primary)) return evidence;
-  Tunnel const& tunnel = tunnels_.at(*primary);
-  evidence.last_pod_byte = tunnel.last_pod_byte;
-  evidence.last_traffic = tunnel.last_traffic;
-  evidence.last_life = tunnel.connection->last_received();
-  evidence.tunnel_since = tunnel.since;
-  evidence.pod_ready = target_->vouches_for(tunnel.pod);
+  evidence.tunnel_since = tunnels_.at(*primary).since;
+  evidence.pod_ready = false;
+  for (TunnelId const id : tunnels_in_use()) {
+    auto const at = tunnels_.find(id);
+    if (at == tunnels_.end()) continue;
+    Tunnel const& tunnel = at->second;
+    evidence.last_pod_byte = std::max(evidence.last_pod_byte, tunnel.last_pod_byte);
+    evidence.last_traffic = std::max(evidence.last_traffic, tunnel.last_traffic);
+    evidence.last_life = std::max(evidence.last_life, tunnel.connection->last_received());
+    evidence.pod_ready = evidence.pod_ready || target_->vouches_for(tunnel.pod);
+  }
   TimePoint const now = Clock::now();
   evidence.accepted_connection_open =
       std::any_of(relays_.begin(), relays_.end(), [&](auto const& entry) {
-        return entry.second->tunnel() == *primary && entry.second->accepted_by_pod(now);
+        return machine_.pool().is_up(entry.second->tunnel()) && entry.second->accepted_by_pod(now);
       });
   return evidence;
 }

@@ -88,10 +88,10 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   awaitable<void> accept_all();
   awaitable<void> dial(TunnelId id, k8s::Choice choice);
   awaitable<void> serve(TunnelId id);
-  awaitable<void> probe(healthcheck::Ticket ticket, Tunnel tunnel, config::ProbeMethod method,
-                        TimePoint deadline);
-  awaitable<void> ping(healthcheck::Ticket ticket, std::shared_ptr<net::SpdyConnection> connection,
-                       TimePoint deadline);
+  awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
+  awaitable<healthcheck::ProbeVerdict> probe_tunnel(TunnelId id, config::ProbeMethod method,
+                                                    TimePoint deadline);
+  awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
   void refuse(asio::ip::tcp::socket socket);
   void tunnel_ended(TunnelId id, error_code why);
   void proved_alive(TunnelId id);
@@ -110,6 +110,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   void act(PlaceConnection const& action);
   void act(ResetConnection const& action);
   void act(MarkConnected const& action);
+  void act(MarkMoved const& action);
   void act(MarkDisconnected const& action);
   void act(MarkReconnecting const& action);
   void act(MarkFailed const& action);
@@ -122,7 +123,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   healthcheck::Evidence evidence() const override;
 
   events::ForwardRef ref() const;
-  void publish_failed(events::Reason reason, std::string message);
+  void publish_failed(events::Reason reason, std::string message, std::string pod);
+  std::vector<TunnelId> tunnels_in_use() const;
 
   Shared& shared_;
   config::ForwardSpec spec_;

@@ -10,7 +10,6 @@ using events::Reason;
 
 void WorkerMachine::start(TimePoint now) {
   started_ = true;
-  next_dial_ = now;
   advance(now);
 }
 
@@ -19,45 +18,89 @@ void WorkerMachine::stop() {
   reset_held(Reason::hold_timeout, "the forward was stopped");
 }
 
-void WorkerMachine::resolved(Result<k8s::Choice> choice, bool in_use_gone, TimePoint now) {
+void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId> const& gone,
+                             TimePoint now) {
   if (!started_) return;
-  bool const same = choice_ && *choice_ == choice;
-  choice_ = std::move(choice);
-  if (choice_->has_error()) {
-    if (auto const dialing = pool_.dialing()) give_up_dial(*dialing);
-  } else if (!same) {
-    // What changed may be the cure: it ends the wait, and connections are held for it.
-    next_dial_ = now;
-    final_ = false;
+  if (choices) *choices = select(std::move(*choices));
+  bool const same = choices_ && *choices_ == choices;
+  k8s::Choices const before = wanted();
+  choices_ = std::move(choices);
+  if (!same) adopt(before, now);
+  bool told = false;
+  for (TunnelId const id : gone) {
+    if (!pool_.is_up(id)) continue;
+    TunnelInfo const tunnel = *pool_.find(id);
+    bool const was_primary = pool_.primary() == id;
+    pool_.retire(id);
+    Duration const delay = same ? pace(tunnel.place).backoff.next() : Duration{};
+    Error const why(Errc::pod_gone, "pod " + tunnel.pod + " is going away");
+    left(tunnel, was_primary, why, delay, now);
+    told = true;
   }
-  if (in_use_gone && pool_.primary()) {
-    TunnelId const tunnel = *pool_.primary();
-    std::string const pod = pool_.find(tunnel)->pod;
-    pool_.retire(tunnel);
-    lost(Reason::pod_gone, "pod " + pod + " is going away", pod,
-         same ? backoff_.next() : Duration{}, now);
-  } else if (choice_->has_error() && !pool_.primary()) {
-    report(choice_->error());
-  }
+  if (choices_->has_error() && !pool_.primary() && !told) report(choices_->error());
+  auto const primary = pool_.primary();
+  retire_unwanted();
+  if (pool_.primary() != primary) actions_.emplace_back(MarkMoved{*pool_.primary()});
   advance(now);
+}
+
+// Which pods are to have a tunnel: those that have one come first, so that a new pod pushes none
+// out.
+k8s::Choices WorkerMachine::select(k8s::Choices choices) const {
+  if (max_pods_ > 1) {
+    std::ranges::stable_partition(choices, [this](k8s::Choice const& choice) {
+      Place const place = place_of(choice);
+      return pool_.up_in(place) || pool_.dialing_in(place);
+    });
+  }
+  if (choices.size() > max_pods_) choices.resize(max_pods_);
+  return choices;
+}
+
+// What changed may be the cure: it ends the wait, and connections are held for it.
+void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
+  for (TunnelId const id : pool_.all(TunnelInfo::State::dialing)) {
+    if (!wants(pool_.find(id)->place)) give_up_dial(id);
+  }
+  if (choices_->has_error()) return;
+  final_ = false;
+  std::erase_if(paces_, [this](auto const& entry) { return !wants(entry.first); });
+  for (k8s::Choice const& choice : wanted()) {
+    bool const is_new = std::ranges::find(before, choice) == before.end();
+    if (is_new) pace(place_of(choice)).next_dial = now;
+  }
+}
+
+// A pod that is not to be used any more is left once a tunnel to one that is wanted is up.
+void WorkerMachine::retire_unwanted() {
+  auto const up = pool_.all(TunnelInfo::State::up);
+  auto const is_wanted = [this](TunnelId id) { return wants(pool_.find(id)->place); };
+  if (std::ranges::none_of(up, is_wanted)) return;
+  for (TunnelId const id : up) {
+    if (!is_wanted(id)) pool_.retire(id);
+  }
 }
 
 void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
   if (!started_ || pool_.find(tunnel) == nullptr) return;
-  bool const replaces = pool_.primary().has_value();
+  auto const before = pool_.primary();
   pool_.up(tunnel);
-  refresh_wanted_ = false;
+  retire_unwanted();
   failing_ = Reason::none;
   failing_text_.clear();
   final_ = false;
-  actions_.emplace_back(MarkConnected{tunnel, replaces});
+  if (pool_.primary() != before) {
+    actions_.emplace_back(MarkConnected{*pool_.primary(), before.has_value()});
+  }
   advance(now);
 }
 
 void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
-  if (!started_ || pool_.find(tunnel) == nullptr) return;
+  auto const* const info = pool_.find(tunnel);
+  if (!started_ || info == nullptr) return;
+  Place const place = info->place;
   pool_.remove(tunnel);
-  attempt_failed(error, now);
+  attempt_failed(place, error, now);
   if (error.code == Errc::not_found || error.code == Errc::pod_gone) {
     actions_.emplace_back(ResolveAgain{});
   }
@@ -65,20 +108,29 @@ void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
 }
 
 void WorkerMachine::tunnel_closed(TunnelId tunnel, Error error, bool lived, TimePoint now) {
-  auto const* const info = pool_.find(tunnel);
-  if (info == nullptr) return;
-  std::string const pod = info->pod;
+  auto const* const found = pool_.find(tunnel);
+  if (found == nullptr) return;
+  TunnelInfo const info = *found;
   bool const was_primary = pool_.primary() == tunnel;
   pool_.remove(tunnel);
-  if (was_primary && started_) {
-    if (lived) backoff_.reset();
-    lost(events::reason_of(error.code), error.text, pod, backoff_.next(), now);
+  if (info.state == TunnelInfo::State::up && started_) {
+    Backoff& backoff = pace(info.place).backoff;
+    if (lived) backoff.reset();
+    left(info, was_primary, error, backoff.next(), now);
   }
   advance(now);
 }
 
+void WorkerMachine::proved_alive(TunnelId tunnel) {
+  if (auto const* const info = pool_.find(tunnel)) pace(info->place).backoff.reset();
+}
+
+void WorkerMachine::probed(TunnelId tunnel, bool good, TimePoint now) {
+  pool_.shun(tunnel, good ? TimePoint{} : now + kShun);
+}
+
 void WorkerMachine::accepted(ConnectionId connection, TimePoint now) {
-  if (auto const tunnel = pool_.place()) {
+  if (auto const tunnel = pool_.place(now)) {
     actions_.emplace_back(PlaceConnection{connection, *tunnel});
   } else if (final_) {
     actions_.emplace_back(ResetConnection{connection, failing_, failing_text_});
@@ -99,9 +151,15 @@ void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, T
     return;
   }
   if (end.error->code == Errc::pod_gone) give_up(tunnel, *end.error, now);
+  bool const refused = end.error->code == Errc::pod_refused;
+  if (refused) pool_.shun(tunnel, now + kShun);
   // Another try on the very tunnel that refused it would only repeat the refusal.
-  bool const elsewhere = pool_.primary() != tunnel;
-  if (!end.movable || !elsewhere || !started_ || !pool_.hold(connection, arrived)) {
+  bool const elsewhere = !pool_.is_up(tunnel) || (refused && pool_.has_good(now));
+  bool const may_move = end.movable && elsewhere && started_;
+  auto const next = may_move ? pool_.place(now) : std::nullopt;
+  if (next) {
+    actions_.emplace_back(PlaceConnection{connection, *next});
+  } else if (!may_move || !pool_.hold(connection, arrived)) {
     actions_.emplace_back(
         ResetConnection{connection, events::reason_of(end.error->code), end.error->text});
   }
@@ -115,20 +173,20 @@ void WorkerMachine::pod_gone(TunnelId tunnel, Error const& error, TimePoint now)
 
 void WorkerMachine::refresh(TimePoint now) {
   if (!pool_.primary()) return;  // the way to a new tunnel has its own pace
-  refresh_wanted_ = true;
+  pool_.outdate();
   hurry(now);
 }
 
 void WorkerMachine::renew(TimePoint now) {
-  if (auto const outdated = pool_.dialing()) give_up_dial(*outdated);
-  choice_.reset();
-  refresh_wanted_ = pool_.primary().has_value();
-  next_dial_ = now;
+  for (TunnelId const id : pool_.all(TunnelInfo::State::dialing)) give_up_dial(id);
+  choices_.reset();
+  pool_.outdate();
+  for (auto& [place, pace] : paces_) pace.next_dial = now;
   final_ = false;
 }
 
 void WorkerMachine::hurry(TimePoint now) {
-  next_dial_ = std::min(next_dial_, now);
+  for (auto& [place, pace] : paces_) pace.next_dial = std::min(pace.next_dial, now);
   advance(now);
 }
 
@@ -138,7 +196,12 @@ void WorkerMachine::tick(TimePoint now) {
 
 TimePoint WorkerMachine::deadline() const {
   TimePoint due = pool_.deadline();
-  if (needs_dial()) due = std::min(due, std::max(next_dial_, dial_allowed_));
+  for (k8s::Choice const& choice : wanted()) {
+    if (!needs_dial(choice)) continue;
+    auto const at = paces_.find(place_of(choice));
+    TimePoint const next = at == paces_.end() ? TimePoint{} : at->second.next_dial;
+    due = std::min(due, std::max(next, dial_allowed_));
+  }
   return due;
 }
 
@@ -162,30 +225,54 @@ void WorkerMachine::advance(TimePoint now) {
   place_and_drain(now);
 }
 
+// Empty while there is an error, or nothing is known.
+k8s::Choices const& WorkerMachine::wanted() const {
+  static k8s::Choices const none;
+  return started_ && choices_ && choices_->has_value() ? **choices_ : none;
+}
+
+Place WorkerMachine::place_of(k8s::Choice const& choice) const {
+  if (max_pods_ == 1) return {};
+  return choice.uid.empty() ? choice.pod : choice.uid;
+}
+
+bool WorkerMachine::wants(Place const& place) const {
+  return std::ranges::any_of(wanted(),
+                             [&](k8s::Choice const& choice) { return place_of(choice) == place; });
+}
+
+WorkerMachine::Pace& WorkerMachine::pace(Place const& place) {
+  auto const [at, is_new] = paces_.try_emplace(place, seed_);
+  if (is_new) ++seed_;
+  return at->second;
+}
+
 // True while the tunnel that should be there is neither up nor being dialled.
-bool WorkerMachine::needs_dial() const {
-  if (!started_ || !choice_ || choice_->has_error()) return false;
-  auto const& wanted = **choice_;
-  if (auto const dialing = pool_.dialing()) {
-    return pool_.find(*dialing)->pod_uid != wanted.uid;
+bool WorkerMachine::needs_dial(k8s::Choice const& choice) const {
+  Place const place = place_of(choice);
+  if (auto const dialing = pool_.dialing_in(place)) {
+    return pool_.find(*dialing)->pod_uid != choice.uid;
   }
-  auto const primary = pool_.primary();
-  if (!primary || refresh_wanted_) return true;
-  auto const* const info = pool_.find(*primary);
-  return info->pod_uid != wanted.uid || info->port != wanted.port;
+  auto const up = pool_.up_in(place);
+  if (!up) return true;
+  auto const* const info = pool_.find(*up);
+  return info->outdated || info->pod_uid != choice.uid || info->port != choice.port;
 }
 
 void WorkerMachine::dial_if_due(TimePoint now) {
-  if (!needs_dial() || now < next_dial_ || !within_budget(now)) return;
-  if (auto const outdated = pool_.dialing()) give_up_dial(*outdated);
-  auto const& wanted = **choice_;
-  TunnelId const tunnel = pool_.add_dialing(wanted.pod, wanted.uid, wanted.port);
-  dials_.push_back(now);
-  actions_.emplace_back(Dial{tunnel, wanted});
+  for (k8s::Choice const& choice : wanted()) {
+    if (!needs_dial(choice)) continue;
+    Place const place = place_of(choice);
+    if (now < pace(place).next_dial || !within_budget(now)) continue;
+    if (auto const outdated = pool_.dialing_in(place)) give_up_dial(*outdated);
+    TunnelId const tunnel = pool_.add_dialing(place, choice.pod, choice.uid, choice.port);
+    dials_.push_back(now);
+    actions_.emplace_back(Dial{tunnel, choice});
+  }
 }
 
 void WorkerMachine::place_and_drain(TimePoint now) {
-  for (auto const& [connection, tunnel] : pool_.place_held()) {
+  for (auto const& [connection, tunnel] : pool_.place_held(now)) {
     actions_.emplace_back(PlaceConnection{connection, tunnel});
   }
   for (ConnectionId const connection : pool_.expire(now)) {
@@ -200,34 +287,55 @@ void WorkerMachine::place_and_drain(TimePoint now) {
 
 bool WorkerMachine::within_budget(TimePoint now) {
   while (!dials_.empty() && dials_.front() + kDialWindow <= now) dials_.pop_front();
-  dial_allowed_ = dials_.size() < kMaxDials ? TimePoint{} : dials_.front() + kDialWindow;
+  std::size_t const budget = kMaxDials * std::max<std::size_t>(1, wanted().size());
+  dial_allowed_ = dials_.size() < budget ? TimePoint{} : dials_.front() + kDialWindow;
   return dial_allowed_ <= now;
 }
 
-// The tunnel that took new connections is gone or must not be used any more.
-void WorkerMachine::lost(Reason reason, std::string message, std::string pod, Duration delay,
-                         TimePoint now) {
-  next_dial_ = now + delay;
-  refresh_wanted_ = false;
+// A tunnel that took new connections does not any more.
+void WorkerMachine::left(TunnelInfo const& tunnel, bool was_primary, Error const& error,
+                         Duration delay, TimePoint now) {
+  pace(tunnel.place).next_dial = now + delay;
+  if (!was_primary) return;
+  if (auto const other = pool_.primary()) {
+    actions_.emplace_back(MarkMoved{*other});
+  } else {
+    lost(events::reason_of(error.code), error.text, tunnel, delay);
+  }
+}
+
+// That was the last one.
+void WorkerMachine::lost(Reason reason, std::string message, TunnelInfo const& tunnel,
+                         Duration delay) {
   failing_ = reason;
   failing_text_ = message;
   final_ = false;
-  actions_.emplace_back(MarkDisconnected{reason, message, std::move(pod)});
-  int const attempt = std::max(backoff_.attempts(), 1);
+  actions_.emplace_back(MarkDisconnected{reason, message, tunnel.pod});
+  int const attempt = std::max(pace(tunnel.place).backoff.attempts(), 1);
   actions_.emplace_back(MarkReconnecting{reason, std::move(message), attempt, delay});
-  if (choice_ && choice_->has_error()) report(choice_->error());
+  if (choices_ && choices_->has_error()) report(choices_->error());
 }
 
-void WorkerMachine::attempt_failed(Error const& error, TimePoint now) {
-  Duration delay = backoff_.next();
-  bool const serving = pool_.primary().has_value();  // it was to be a refresh
-  if (!serving) report(error);
-  if (!serving && final_) delay = kPermanentRetry;
+void WorkerMachine::attempt_failed(Place const& place, Error const& error, TimePoint now) {
+  Pace& its = pace(place);
+  Duration delay = its.backoff.next();
+  bool const quiet = pool_.primary().has_value() || others_may_come();
+  if (!quiet) report(error);
+  if (!quiet && final_) delay = kPermanentRetry;
   delay = std::max<Duration>(delay, error.retry_after);
-  next_dial_ = now + delay;
-  if (serving) return;
+  its.next_dial = now + delay;
+  if (quiet) return;
   actions_.emplace_back(
-      MarkReconnecting{events::reason_of(error.code), error.text, backoff_.attempts(), delay});
+      MarkReconnecting{events::reason_of(error.code), error.text, its.backoff.attempts(), delay});
+}
+
+// Another pod is being tried for the first time: the forward has not failed yet.
+bool WorkerMachine::others_may_come() const {
+  auto const dialing = pool_.all(TunnelInfo::State::dialing);
+  return std::ranges::any_of(dialing, [this](TunnelId id) {
+    auto const at = paces_.find(pool_.find(id)->place);
+    return at == paces_.end() || at->second.backoff.attempts() == 0;
+  });
 }
 
 // Why there is no tunnel now.
@@ -247,10 +355,12 @@ void WorkerMachine::give_up_dial(TunnelId tunnel) {
 }
 
 void WorkerMachine::give_up(TunnelId tunnel, Error const& error, TimePoint now) {
-  if (!started_ || pool_.primary() != tunnel) return;
-  std::string const pod = pool_.find(tunnel)->pod;
+  if (!started_ || !pool_.is_up(tunnel)) return;
+  TunnelInfo const info = *pool_.find(tunnel);
+  bool const was_primary = pool_.primary() == tunnel;
   pool_.retire(tunnel);
-  lost(Reason::pod_gone, error.text, pod, backoff_.next(), now);
+  Error const gone(Errc::pod_gone, error.text);
+  left(info, was_primary, gone, pace(info.place).backoff.next(), now);
   actions_.emplace_back(ResolveAgain{});
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // WorkerMachine: the life of one forward as decisions: when to dial, which tunnel takes a
 // connection, what is held, moved or reset, when to try again. Pure: events and `now` in, actions
-// out. It does not decide the status (healthcheck/ does, from the marks) nor which pod (k8s/target
-// does).
+// out. It keeps one tunnel to each of up to `max_pods` pods; a pinned forward is one with a single
+// pod. It does not decide the status (healthcheck/ does, from the marks) nor which pods may be used
+// (k8s/target does).
 #pragma once
 
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,9 +43,14 @@ struct ResetConnection {
   events::Reason reason;
   std::string message;
 };
+// The forward has a tunnel, or (`refresh`) a new one in place of the one that stood for it.
 struct MarkConnected {
   TunnelId tunnel;
   bool refresh;
+};
+// The tunnel that stood for the forward is gone, and this one, up already, does now.
+struct MarkMoved {
+  TunnelId tunnel;
 };
 struct MarkDisconnected {
   events::Reason reason;
@@ -66,8 +73,9 @@ struct MarkFailed {
 // Look at the cluster again, its last word may be outdated.
 struct ResolveAgain {};
 
-using Action = std::variant<Dial, CloseTunnel, PlaceConnection, ResetConnection, MarkConnected,
-                            MarkDisconnected, MarkReconnecting, MarkFailed, ResolveAgain>;
+using Action =
+    std::variant<Dial, CloseTunnel, PlaceConnection, ResetConnection, MarkConnected, MarkMoved,
+                 MarkDisconnected, MarkReconnecting, MarkFailed, ResolveAgain>;
 using Actions = std::vector<Action>;
 
 // How a placed connection ended.
@@ -80,28 +88,34 @@ struct ConnectionEnd {
 
 class WorkerMachine {
  public:
-  // Keeps a flapping server from being hammered, whatever the causes of the dials.
+  // Keeps a flapping server from being hammered, whatever the causes of the dials. For each pod
+  // that is to have a tunnel.
   static constexpr std::size_t kMaxDials = 10;
   static constexpr Duration kDialWindow = std::chrono::seconds(10);
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
+  // A pod that refused a connection or a probe gets no new ones for this long, while others do not.
+  static constexpr Duration kShun = std::chrono::seconds(10);
 
   // Whether waiting alone will not mend a failure: the checker knows when the forward was last
   // Active.
   using IsFinal = std::function<bool(events::Reason)>;
 
-  WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final)
-      : is_final_(std::move(is_final)), pool_(hold), backoff_(seed) {}
+  // `max_pods`: to how many pods it keeps a tunnel at the same time.
+  WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final, std::size_t max_pods = 1)
+      : is_final_(std::move(is_final)), max_pods_(max_pods), seed_(seed), pool_(hold) {}
 
   void start(TimePoint now);
   // Dials and places no more; held connections are reset. What is placed goes on.
   void stop();
   void set_hold(Duration hold) { pool_.set_hold(hold); }
+  // Counts from the next resolved().
+  void set_max_pods(std::size_t pods) { max_pods_ = pods; }
 
-  // The cluster's word on where to forward, each time it may have changed. An error leaves a tunnel
-  // that is up alone, whatever it says of a next one. `in_use_gone`: the pod of the
-  // current tunnel is deleted or terminating, so nothing new may go there.
-  void resolved(Result<k8s::Choice> choice, bool in_use_gone, TimePoint now);
+  // The cluster's word on where to forward, each time it may have changed, the best pod first. An
+  // error leaves tunnels that are up alone, whatever it says of a next one. `gone`: tunnels whose
+  // pods are deleted or terminating, so nothing new may go there.
+  void resolved(Result<k8s::Choices> choices, std::vector<TunnelId> const& gone, TimePoint now);
 
   void dialled(TunnelId tunnel, TimePoint now);
   void dial_failed(TunnelId tunnel, Error error, TimePoint now);
@@ -110,8 +124,12 @@ class WorkerMachine {
 
   // The pod behind the tunnel is gone although the tunnel is up (protocol.md 3.3: it stays open).
   void pod_gone(TunnelId tunnel, Error const& error, TimePoint now);
-  // The tunnel in use brought a pod's byte or the answer to a ping.
-  void proved_alive() { backoff_.reset(); }
+  // The tunnel brought a pod's byte or the answer to a ping.
+  void proved_alive(TunnelId tunnel);
+  // The pod's port behind the tunnel was tried: with others at hand, a bad one is left out.
+  void probed(TunnelId tunnel, bool good, TimePoint now);
+  // The tunnel to try next: in turn, those that were not found bad first.
+  std::optional<TunnelId> next_to_probe(TimePoint now) { return pool_.next_to_probe(now); }
 
   void accepted(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
@@ -131,34 +149,51 @@ class WorkerMachine {
 
   Actions take_actions();
   TunnelPool const& pool() const { return pool_; }
-  // The pod of the tunnel that takes new connections, empty if none.
+  // The pod of the tunnel that stands for the forward, empty if none.
   std::string current_pod() const;
   std::string current_uid() const;
 
  private:
+  // When a place is dialled.
+  struct Pace {
+    Backoff backoff;
+    TimePoint next_dial{};
+
+    explicit Pace(std::uint32_t seed) : backoff(seed) {}
+  };
+
   void advance(TimePoint now);
   void dial_if_due(TimePoint now);
   void place_and_drain(TimePoint now);
-  bool needs_dial() const;
+  bool wants(Place const& place) const;
+  Place place_of(k8s::Choice const& choice) const;
+  k8s::Choices const& wanted() const;
+  k8s::Choices select(k8s::Choices choices) const;
+  void adopt(k8s::Choices const& before, TimePoint now);
+  void retire_unwanted();
+  bool needs_dial(k8s::Choice const& choice) const;
   bool within_budget(TimePoint now);
-  void lost(events::Reason reason, std::string message, std::string pod, Duration delay,
+  Pace& pace(Place const& place);
+  void left(TunnelInfo const& tunnel, bool was_primary, Error const& error, Duration delay,
             TimePoint now);
-  void attempt_failed(Error const& error, TimePoint now);
+  void lost(events::Reason reason, std::string message, TunnelInfo const& tunnel, Duration delay);
+  void attempt_failed(Place const& place, Error const& error, TimePoint now);
+  bool others_may_come() const;
   void report(Error const& error);
   void give_up_dial(TunnelId tunnel);
   void give_up(TunnelId tunnel, Error const& error, TimePoint now);
   void reset_held(events::Reason reason, std::string const& message);
 
   IsFinal is_final_;
+  std::size_t max_pods_;
+  std::uint32_t seed_;
   TunnelPool pool_;
-  Backoff backoff_;
   bool started_ = false;
-  bool refresh_wanted_ = false;
-  std::optional<Result<k8s::Choice>> choice_;
+  std::optional<Result<k8s::Choices>> choices_;  // those that are to have a tunnel
+  std::map<Place, Pace> paces_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
-  bool final_ = false;  // of the last attempt: nothing is held for it
-  TimePoint next_dial_{};
+  bool final_ = false;           // of the last attempt: nothing is held for it
   std::deque<TimePoint> dials_;  // those within kDialWindow
   TimePoint dial_allowed_{};     // when the budget has room again
   Actions actions_;

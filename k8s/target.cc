@@ -302,10 +302,9 @@ std::string message_of(TargetQuery const& query, Candidates const& found, Pod co
 
 // Pods of one state of eligibility with their ports, in the order of `found`.
 template <class Eligible>
-Result<std::vector<Choice>> choices_of(TargetQuery const& query, Candidates const& found,
-                                       PortMapping const& ports, bool kept,
-                                       Eligible const& eligible) {
-  std::vector<Choice> choices;
+Result<Choices> choices_of(TargetQuery const& query, Candidates const& found,
+                           PortMapping const& ports, bool kept, Eligible const& eligible) {
+  Choices choices;
   Pod const* without_port = nullptr;
   for (Pod const* pod : found.pods) {
     if (!eligible(*pod)) continue;
@@ -323,8 +322,8 @@ Result<std::vector<Choice>> choices_of(TargetQuery const& query, Candidates cons
 
 }  // namespace
 
-Result<std::vector<Choice>> choose_pods(TargetQuery const& query, TargetView const& view,
-                                        TargetMemory& memory) {
+Result<Choices> choose_pods(TargetQuery const& query, TargetView const& view,
+                            TargetMemory& memory) {
   bool const is_service = query.target.kind == TargetKind::service;
   if (is_service) {
     if (auto problem = check_service(query, view.service)) return *std::move(problem);
@@ -339,17 +338,16 @@ Result<std::vector<Choice>> choose_pods(TargetQuery const& query, TargetView con
     return is_usable(pod) && (pod.ready || running_is_enough);
   });
   if (!choices) return choices.error();
-  auto const is_current = [&](auto const& it) {
-    return !memory.current_uid.empty() && it.uid == memory.current_uid;
+  auto const is_in_use = [&](auto const& it) {
+    return !it.uid.empty() && std::ranges::find(memory.in_use, it.uid) != memory.in_use.end();
   };
   if (choices->empty()) {
     choices = choices_of(query, *found, ports, true,
-                         [&](Pod const& pod) { return is_usable(pod) && is_current(pod); });
+                         [&](Pod const& pod) { return is_usable(pod) && is_in_use(pod); });
     if (!choices) return choices.error();
   }
   if (!choices->empty()) {
-    auto const current = std::ranges::find_if(*choices, is_current);
-    if (current != choices->end()) std::rotate(choices->begin(), current, current + 1);
+    std::ranges::stable_partition(*choices, is_in_use);
     return choices;
   }
   // A port that none of the pods has will not be there when one is Ready either.

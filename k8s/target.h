@@ -24,7 +24,7 @@ using PodMap = std::map<std::string, Pod, std::less<>>;  // by name; of one name
 struct TargetMemory {
   bool seen_exact =
       false;  // a pod with exactly the target's name was there once; set by choose_pods
-  std::string current_uid;  // of the pod in use, set by the caller; empty = none
+  std::vector<std::string> in_use;  // uids of the pods in use, set by the caller
 };
 
 struct TargetQuery {
@@ -49,12 +49,13 @@ struct Choice {
   bool operator==(Choice const&) const = default;
 };
 
+using Choices = std::vector<Choice>;
+
 // All pods that may be used, the best first; never empty. `balance: pin` takes the first, which is
-// the pod in use for as long as that is eligible. A pod in use that turned unready is the only
+// the pod in use for as long as that is eligible. Pods in use that turned unready are the only
 // choice until another is Ready. Errc::not_found, no_ready_pod, no_such_port, unsupported;
 // Errc::local for a selector that is none.
-Result<std::vector<Choice>> choose_pods(TargetQuery const& query, TargetView const& view,
-                                        TargetMemory& memory);
+Result<Choices> choose_pods(TargetQuery const& query, TargetView const& view, TargetMemory& memory);
 
 // The choice where pods can neither be listed nor read: pod/NAME and a port number are taken at
 // their word, all else is Errc::forbidden.

@@ -36,31 +36,35 @@ TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void
 
 TargetWatch::~TargetWatch() = default;
 
-std::optional<Result<Choice>> TargetWatch::choose(std::string const& current_uid) {
+std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_use) {
   if (!pods_.synced()) {
     if (!pods_.error()) return std::nullopt;
-    if (pods_.error()->code == Errc::forbidden) return choose_unseen(query_);
-    return Result<Choice>(*pods_.error());
+    if (pods_.error()->code == Errc::forbidden) return one_unseen();
+    return Result<Choices>(*pods_.error());
   }
   TargetView view{pods_.objects()};
   if (services_ != nullptr) {
     if (!services_->synced()) {
       if (!services_->error()) return std::nullopt;
-      return Result<Choice>(*services_->error());
+      return Result<Choices>(*services_->error());
     }
     view.service = services_->find(query_.target.name);
   }
   if (is_workload(query_.target.kind)) {
     if (!workload_) return std::nullopt;
     if (workload_->has_error() && workload_->error().code != Errc::not_found) {
-      return Result<Choice>(workload_->error());
+      return Result<Choices>(workload_->error());
     }
     view.workload = workload_->has_value() ? &**workload_ : nullptr;
   }
-  memory_.current_uid = current_uid;
-  auto choices = choose_pods(query_, view, memory_);
-  if (choices.has_error()) return Result<Choice>(choices.error());
-  return Result<Choice>(choices->front());
+  memory_.in_use = std::move(in_use);
+  return choose_pods(query_, view, memory_);
+}
+
+Result<Choices> TargetWatch::one_unseen() const {
+  auto choice = choose_unseen(query_);
+  if (choice.has_error()) return choice.error();
+  return Choices{std::move(*choice)};
 }
 
 // A name may be taken by another pod by now.

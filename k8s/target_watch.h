@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/task_group.h"
 #include "base/wakeup.h"
@@ -28,9 +29,9 @@ class TargetWatch {
   TargetWatch(Cluster& cluster, TargetQuery query, std::function<void()> changed, TaskGroup& tasks);
   ~TargetWatch();
 
-  // The best choice now, staying with the pod `current_uid` as the rules say; nothing while the
-  // cluster has not answered yet.
-  std::optional<Result<Choice>> choose(std::string const& current_uid);
+  // The choices now, the best first; `in_use` are the uids of the pods that the forward uses.
+  // Nothing while the cluster has not answered yet.
+  std::optional<Result<Choices>> choose(std::vector<std::string> in_use);
   // Whether the pod of this name and uid is known to be gone or going. Without a uid (it was never
   // seen) nothing is known.
   bool gone(std::string const& pod, std::string const& uid) const;
@@ -43,6 +44,7 @@ class TargetWatch {
   void refresh();
 
  private:
+  Result<Choices> one_unseen() const;
   awaitable<void> follow_workload();
   std::string workload_path() const;
   Pod const* find(std::string const& pod, std::string const& uid) const;

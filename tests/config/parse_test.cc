@@ -577,18 +577,13 @@ TEST(ParseTest, CopesWithManyForwards) {
 TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
   EXPECT_THAT(warnings_of(settings(
                   "reliability: {maxTunnels: 8, authTimeout: 60s}\nmdns: {enabled: true}")),
-              ElementsAre("f.yaml:1:27: reliability.maxTunnels: not supported yet, ignored",
-                          "f.yaml:1:43: reliability.authTimeout: not supported yet, ignored",
-                          "f.yaml:2:17: mdns.enabled: true: not supported yet, ignored",
+              ElementsAre("f.yaml:2:17: mdns.enabled: true: not supported yet, ignored",
                           "f.yaml:3:11: contexts: is empty, so there is nothing to forward yet"));
   EXPECT_THAT(
-      warnings_of(full_forward("balance: round-robin, lazy: true, httpLog: true")),
+      warnings_of(full_forward("lazy: true, httpLog: true")),
       ElementsAre(
-          "f.yaml:7:16: " + std::string(kForward) +
-              "balance: round-robin: not supported yet, "
-              "ignored",
-          "f.yaml:7:35: " + std::string(kForward) + "lazy: true: not supported yet, ignored",
-          "f.yaml:7:50: " + std::string(kForward) + "httpLog: true: not supported yet, ignored"));
+          "f.yaml:7:13: " + std::string(kForward) + "lazy: true: not supported yet, ignored",
+          "f.yaml:7:28: " + std::string(kForward) + "httpLog: true: not supported yet, ignored"));
   EXPECT_THAT(
       warnings_of(full_forward("tags: [web]")),
       ElementsAre("f.yaml:7:13: " + std::string(kForward) + "tags: not supported yet, ignored"));
@@ -597,16 +592,12 @@ TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
                           "httpLog: true: not supported yet, ignored"));
 }
 
-TEST(ParseTest, WarnsAboutKindsThatAreNotSupportedYet) {
-  for (char const* word :
-       {"statefulset", "daemonset", "replicaset", "job", "replicationcontroller"}) {
-    EXPECT_THAT(
-        warnings_of(forward_file(fmt::format("{{resource: {}/a, port: 1, localPort: 1}}", word))),
-        ElementsAre(
-            fmt::format("f.yaml:6:18: {}resource: {} is not supported yet; this forward will be "
-                        "in Error",
-                        kForward, word)));
-  }
+TEST(ParseTest, MaxTunnelsCountsForRoundRobinOnly) {
+  std::string const head = "reliability: {maxTunnels: 4}\n";
+  EXPECT_THAT(warnings_of(head + full_forward("balance: round-robin")), IsEmpty());
+  EXPECT_THAT(warnings_of(head + full_forward("balance: pin")),
+              ElementsAre("f.yaml:1:27: reliability.maxTunnels: not supported yet for balance: "
+                          "pin, counts for round-robin only"));
 }
 
 TEST(ParseTest, WarnsAboutOtherThanLoopbackAddresses) {

@@ -27,7 +27,15 @@ class WorkerMachineTest : public testing::Test {
   void take() { actions_ = machine_.take_actions(); }
   void start() { machine_.start(now_), take(); }
   void resolve(Result<k8s::Choice> choice, bool gone = false) {
-    machine_.resolved(std::move(choice), gone, now_);
+    std::vector<TunnelId> leaving;
+    if (gone) leaving.push_back(machine_.pool().primary().value());
+    Result<k8s::Choices> choices = k8s::Choices();
+    if (choice) {
+      choices->push_back(*choice);
+    } else {
+      choices = choice.error();
+    }
+    machine_.resolved(std::move(choices), leaving, now_);
     take();
   }
   void tick(Duration by) {
@@ -178,7 +186,7 @@ TEST_F(WorkerMachineTest, ProofOfLifeResetsTheBackoff) {
   resolve(pod("b"), true);
   EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
   dialled(only<Dial>().tunnel);
-  machine_.proved_alive();
+  machine_.proved_alive(machine_.pool().primary().value());
   resolve(pod("c"), true);
   EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
   EXPECT_EQ(only<MarkReconnecting>().delay, 0s);

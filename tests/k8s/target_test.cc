@@ -48,7 +48,7 @@ struct Scene {
     return pods[name] = std::move(pod);
   }
 
-  Result<std::vector<Choice>> choose() {
+  Result<Choices> choose() {
     return choose_pods(
         query, {pods, service ? &*service : nullptr, workload ? &*workload : nullptr}, memory);
   }
@@ -163,7 +163,7 @@ TEST(TargetTest, AnExactPodNeedsOnlyRunning) {
 TEST(TargetTest, AnExactPodThatIsDeletedOrEndedIsNotUsed) {
   Scene scene = pod_scene("web");
   Pod& pod = scene.add(make_pod("web", 1));
-  scene.memory.current_uid = pod.uid;
+  scene.memory.in_use = {pod.uid};
   pod.deleting = true;
   EXPECT_EQ(scene.failure(Errc::no_ready_pod), "pod/web: no pod is running: web is being deleted");
   pod.deleting = false;
@@ -176,7 +176,7 @@ TEST(TargetTest, AUsedPodThatTurnsUnreadyStaysUntilAnotherIsReady) {
   Pod& used = scene.add(make_pod("api-1", 1));
   Pod& other = scene.add(make_pod("api-2", 2));
   other.ready = false;
-  scene.memory.current_uid = used.uid;
+  scene.memory.in_use = {used.uid};
   used.ready = false;
   EXPECT_THAT(scene.all(), ElementsAre("api-1"));
   EXPECT_EQ(scene.first().message, "pod api-1 is not Ready, it stays in use until another is");
@@ -189,7 +189,7 @@ TEST(TargetTest, AUsedPodThatIsUnreadyAndGoingIsLeft) {
   Scene scene = workload_scene();
   Pod& used = scene.add(make_pod("api-1", 1));
   used.ready = false;
-  scene.memory.current_uid = used.uid;
+  scene.memory.in_use = {used.uid};
   used.deleting = true;
   EXPECT_EQ(scene.failure(Errc::no_ready_pod),
             "deployment/api: no pod is Ready: api-1 is being deleted");
@@ -204,7 +204,7 @@ TEST(TargetTest, AnUnreadyPodThatWasNotUsedIsNotTaken) {
   scene.add(make_pod("api-1", 1)).ready = false;
   EXPECT_EQ(scene.failure(Errc::no_ready_pod),
             "deployment/api: no pod is Ready: api-1 is not Ready");
-  scene.memory.current_uid = "uid-of-a-former-api-1";
+  scene.memory.in_use = {"uid-of-a-former-api-1"};
   scene.failure(Errc::no_ready_pod);
 }
 
@@ -213,7 +213,7 @@ TEST(TargetTest, APodInUseIsKnownByItsUid) {
   scene.query.target = {TargetKind::statefulset, "db", ""};
   scene.workload = Workload{"shop", "db", Selector::of_labels({{"app", "db"}}), 1};
   Pod& pod = scene.add(make_pod("db-0", 1, {{"app", "db"}}));
-  scene.memory.current_uid = "uid-before";
+  scene.memory.in_use = {"uid-before"};
   pod.ready = false;
   scene.failure(Errc::no_ready_pod);
 }
@@ -247,7 +247,7 @@ TEST(TargetTest, ThePodInUseStaysFirstWhileEligible) {
   scene.add(make_pod("api-1", 1));
   scene.add(make_pod("api-2", 2));
   scene.add(make_pod("api-3", 3));
-  scene.memory.current_uid = "uid-api-1";
+  scene.memory.in_use = {"uid-api-1"};
   EXPECT_THAT(scene.all(), ElementsAre("api-1", "api-3", "api-2"));
   scene.pods.erase("api-1");
   EXPECT_THAT(scene.all(), ElementsAre("api-3", "api-2"));
@@ -258,7 +258,7 @@ TEST(TargetTest, WithAllowUnreadyAnUnreadyPodInUseStays) {
   scene.query.allow_unready = true;
   scene.add(make_pod("api-1", 1)).ready = false;
   scene.add(make_pod("api-2", 2));
-  scene.memory.current_uid = "uid-api-1";
+  scene.memory.in_use = {"uid-api-1"};
   EXPECT_THAT(scene.all(), ElementsAre("api-1", "api-2"));
 }
 
@@ -305,7 +305,7 @@ TEST(TargetTest, AnExactNameSeenOnceNeverFallsBack) {
 TEST(TargetTest, AnExactNameThatAppearsReplacesTheFallback) {
   Scene scene = pod_scene("web");
   scene.add(make_pod("web-a", 1));
-  scene.memory.current_uid = scene.first().uid;
+  scene.memory.in_use = {scene.first().uid};
   EXPECT_FALSE(scene.memory.seen_exact);
   scene.add(make_pod("web", 2));
   EXPECT_THAT(scene.all(), ElementsAre("web"));

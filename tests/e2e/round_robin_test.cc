@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// `balance: round-robin`: connections go to the Ready pods in turn, whatever happens to a pod.
+#include <cstdlib>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/scene.h"
+
+namespace kportal::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RoundRobinTest : public E2eTest {
+ protected:
+  Program balanced(std::string const& head = kQuick) {
+    return up({"resource: deployment/web, port: 8080, localPort: auto, alias: web, "
+               "balance: round-robin"},
+              head);
+  }
+  bool wait_for_tunnels(std::size_t wanted) {
+    return lab_.wait_for([=](Lab& lab) { return lab.server.open_tunnels() == wanted; });
+  }
+  bool delete_pod(std::string const& name) {
+    return lab_.call(
+        [&](Lab& lab) { return lab.cluster.delete_pod(lab::PodName("default", name)); });
+  }
+  std::uint64_t tunnels_ever() {
+    return lab_.call([](Lab& lab) { return lab.server.tunnels(); });
+  }
+
+  // Until so many requests in a row were answered by as many pods.
+  static void wait_for_turns(std::uint16_t port, std::size_t pods) {
+    TimePoint const deadline = Clock::now() + kPatience;
+    while (ask(port, static_cast<int>(pods)).size() != pods) ASSERT_LT(Clock::now(), deadline);
+  }
+  // Who answered how many of `n` requests, each by a connection of its own; "" is nobody.
+  static std::map<std::string, int> ask(std::uint16_t port, int n) {
+    std::map<std::string, int> answers;
+    for (int i = 0; i < n; ++i) ++answers[pod_of(http_get(port))];
+    return answers;
+  }
+  void expect_even(std::map<std::string, int> const& answers, std::size_t pods, int each) {
+    EXPECT_EQ(answers.size(), pods) << fmt::format("{}", answers);
+    for (auto const& [pod, n] : answers) {
+      EXPECT_FALSE(pod.empty());
+      EXPECT_LE(std::abs(n - each), 1) << fmt::format("{}", answers);
+    }
+  }
+};
+
+TEST_F(RoundRobinTest, ConnectionsGoToAllReadyPodsInTurnOverWarmTunnels) {
+  add_deployment("web", 3);
+  Program program = balanced();
+  std::uint16_t const port = active_port(program, "web:auto");
+  wait_for_turns(port, 3);
+  expect_even(ask(port, 300), 3, 100);
+  EXPECT_EQ(tunnels_ever(), 3U);
+  // One forward, one story: the further tunnels are no events.
+  std::size_t connected = 0;
+  for (OutputLine const& line : program.lines()) {
+    connected += line.text.find("\"forward.connected\"") != std::string::npos ? 1U : 0U;
+  }
+  EXPECT_EQ(connected, 1U);
+  EXPECT_EQ(program.errors(), "");
+}
+
+TEST_F(RoundRobinTest, ADeletedPodFailsNobodyAndItsSuccessorJoins) {
+  add_deployment("web", 3, 1s);
+  Program program = balanced();
+  std::uint16_t const port = active_port(program, "web:auto");
+  wait_for_turns(port, 3);
+  std::string const victim = pods_of("web").front();
+  std::size_t const mark = program.mark();
+  expect_even(ask(port, 30), 3, 10);
+  ASSERT_TRUE(delete_pod(victim));
+  auto const after = ask(port, 60);
+  EXPECT_EQ(after.count(""), 0U) << fmt::format("{}", after);
+  // The successor is Ready by and by, and takes its turns from then on.
+  wait_for_turns(port, 3);
+  expect_even(ask(port, 30), 3, 10);
+  EXPECT_FALSE(program.wait_for_line("connection.failed", mark, 0s));
+  EXPECT_FALSE(program.wait_for_line("forward.disconnected", mark, 0s));
+  EXPECT_FALSE(program.wait_for_line("health.status_changed", mark, 0s));
+}
+
+TEST_F(RoundRobinTest, APodThatRefusesThePortIsPassedOver) {
+  add_deployment("web", 3);
+  std::string const closed = pods_of("web").front();
+  lab_.call([&](Lab& lab) { lab.cluster.unlisten(lab::PodName("default", closed), 8080); });
+  Program program = balanced();
+  std::uint16_t const port = active_port(program, "web:auto");
+  ASSERT_TRUE(wait_for_tunnels(3));
+  auto const answers = ask(port, 60);
+  EXPECT_EQ(answers.size(), 2U) << fmt::format("{}", answers);
+  EXPECT_FALSE(answers.contains("") || answers.contains(closed)) << fmt::format("{}", answers);
+  EXPECT_FALSE(program.wait_for_line("connection.failed", 0, 0s));
+  EXPECT_FALSE(program.wait_for_line("\"status\":\"Error\"", 0, 0s));
+}
+
+TEST_F(RoundRobinTest, ALostTunnelIsReplacedWithoutAWordWhileOthersServe) {
+  add_deployment("web", 2);
+  Program program =
+      up({"resource: deployment/web, port: 7000, localPort: auto, alias: echo, "
+          "balance: round-robin"});
+  std::uint16_t const port = active_port(program, "echo:auto");
+  ASSERT_TRUE(wait_for_tunnels(2));
+  std::size_t const mark = program.mark();
+  for (std::string const& pod : pods_of("web")) {
+    Client one(port);
+    ASSERT_TRUE(one.send("a") && one.read(1) == "a");
+    Client other(port);
+    ASSERT_TRUE(other.send("a") && other.read(1) == "a");
+    std::uint64_t const before = tunnels_ever();
+    lab_.call([&](Lab& lab) {
+      lab.server.drop_tunnels(lab::SessionEnd::cut, lab::PodName("default", pod));
+    });
+    ASSERT_TRUE(lab_.wait_for([=](Lab& lab) {
+      return lab.server.tunnels() == before + 1 && lab.server.open_tunnels() == 2;
+    }));
+    // Of the two connections one was on each pod.
+    int alive = 0;
+    for (Client* client : {&one, &other}) alive += client->send("b") && client->read(1) == "b";
+    EXPECT_EQ(alive, 1);
+  }
+  EXPECT_FALSE(program.wait_for_line("forward.disconnected", mark, 0s));
+  EXPECT_FALSE(program.wait_for_line("health.status_changed", mark, 0s));
+}
+
+TEST_F(RoundRobinTest, MaxTunnelsBoundsThePods) {
+  add_deployment("web", 4);
+  Program program = balanced("reliability: { maxTunnels: 2 }\n" + std::string(kQuick));
+  std::uint16_t const port = active_port(program, "web:auto");
+  wait_for_turns(port, 2);
+  expect_even(ask(port, 40), 2, 20);
+  EXPECT_EQ(tunnels_ever(), 2U);
+}
+
+}  // namespace
+}  // namespace kportal::test

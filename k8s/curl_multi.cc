@@ -197,6 +197,7 @@ struct SocketWatch {
   asio::posix::stream_descriptor descriptor;
   bool wanted[2] = {false, false};  // by WaitType: wait_read, wait_write
   bool waiting[2] = {false, false};
+  bool resting = false;  // ready, but not looked at: CurlMulti::kMaxUnread
   bool removed = false;
 };
 
@@ -213,6 +214,9 @@ struct CurlMulti::Impl {
   void destroy_multi(Error const& reason);
   void act(curl_socket_t socket, int events);
   void collect_finished();
+  // A reader is behind: sockets and the timer rest until it is not.
+  bool behind() const;
+  void catch_up();
   void arm(std::shared_ptr<SocketWatch> const& watch, WaitType type);
   void on_ready(std::shared_ptr<SocketWatch> const& watch, WaitType type, error_code error);
   void set_timer(long millis);
@@ -226,6 +230,7 @@ struct CurlMulti::Impl {
   std::set<HttpStream::Transfer*> transfers;  // added to multi
   std::map<curl_socket_t, std::shared_ptr<SocketWatch>> watches;
   std::unique_ptr<asio::steady_timer> timer;
+  bool timer_resting = false;
   std::shared_ptr<char> alive = std::make_shared<char>();  // what timer handlers look at
 };
 
@@ -474,7 +479,9 @@ awaitable<Result<std::string>> HttpStream::read(TimePoint deadline) {
     if (!woken && Clock::now() >= deadline) co_return t.timeout();
   }
   if (t.unread.empty() && t.failure) co_return *t.failure;
-  co_return std::exchange(t.unread, std::string());
+  std::string bytes = std::exchange(t.unread, std::string());
+  if (t.multi != nullptr) t.multi->catch_up();
+  co_return bytes;
 }
 
 awaitable<Result<std::string>> HttpStream::read_all(TimePoint deadline) {
@@ -525,6 +532,7 @@ void CurlMulti::Impl::destroy_multi(Error const& reason) {
   for (auto const& [socket, watch] : watches) watch->give_back();
   watches.clear();
   timer.reset();
+  timer_resting = false;
 }
 
 void CurlMulti::Impl::drop_connections(Error const& reason) {
@@ -546,6 +554,23 @@ void CurlMulti::Impl::forget(HttpStream::Transfer& transfer) noexcept {
   transfers.erase(&transfer);
   transfer.multi = nullptr;
   curl_multi_remove_handle(multi, transfer.easy.get());
+  catch_up();
+}
+
+bool CurlMulti::Impl::behind() const {
+  return std::ranges::any_of(transfers, [](HttpStream::Transfer const* transfer) {
+    return transfer->unread.size() > kMaxUnread;
+  });
+}
+
+void CurlMulti::Impl::catch_up() {
+  if (behind()) return;
+  if (std::exchange(timer_resting, false)) set_timer(0);
+  for (auto const& [socket, watch] : watches) {
+    if (!std::exchange(watch->resting, false)) continue;
+    arm(watch, WaitType::wait_read);
+    arm(watch, WaitType::wait_write);
+  }
 }
 
 void CurlMulti::Impl::act(curl_socket_t socket, int events) {
@@ -570,7 +595,7 @@ void CurlMulti::Impl::collect_finished() {
 }
 
 void CurlMulti::Impl::arm(std::shared_ptr<SocketWatch> const& watch, WaitType type) {
-  if (watch->removed || !watch->wanted[type] || watch->waiting[type]) return;
+  if (watch->removed || !watch->wanted[type] || watch->waiting[type] || watch->resting) return;
   watch->waiting[type] = true;
   watch->descriptor.async_wait(
       type, [this, weak = std::weak_ptr<SocketWatch>(watch), type](error_code error) {
@@ -582,6 +607,10 @@ void CurlMulti::Impl::on_ready(std::shared_ptr<SocketWatch> const& watch, WaitTy
                                error_code error) {
   watch->waiting[type] = false;
   if (watch->removed || !watch->wanted[type]) return;
+  if (!error && behind()) {
+    watch->resting = true;
+    return;
+  }
   int events = type == WaitType::wait_read ? CURL_CSELECT_IN : CURL_CSELECT_OUT;
   if (error) events |= CURL_CSELECT_ERR;
   act(watch->descriptor.native_handle(), events);
@@ -600,7 +629,10 @@ void CurlMulti::Impl::set_timer(long millis) {
   });
 }
 
+// curl also reads by timer: what it left on a socket after some 100 buffers.
 void CurlMulti::Impl::on_timer() {
+  timer_resting = behind();
+  if (timer_resting) return;
   act(CURL_SOCKET_TIMEOUT, 0);
 }
 

@@ -100,8 +100,11 @@ class CurlMulti {
  public:
   // Status line and headers of one answer.
   static constexpr std::size_t kMaxHeaderBytes = 256 * 1024;
-  // A body read by perform(), and what may lie unread in an HttpStream before it fails.
+  // A body read by perform() or read_all(), and what may lie unread in an HttpStream before it
+  // fails.
   static constexpr std::size_t kMaxBody = 64 * 1024 * 1024;
+  // While more of any body lies unread, no socket is read: so whoever opened a stream reads it.
+  static constexpr std::size_t kMaxUnread = 256 * 1024;
   // Path and query of a request.
   static constexpr std::size_t kMaxTarget = 64 * 1024;
   // Of one connection; curl's own default is 100, an API server allows 250 to 1,000.

@@ -18,14 +18,18 @@ struct Kind;
 template <>
 struct Kind<Pod> {
   static constexpr std::string_view kPath = "pods";
-  static Result<PodList> list(std::string_view json) { return parse_pod_list(json); }
+  static constexpr JsonRule const& kList = kPodListRule;
+  static constexpr JsonRule const& kEvent = kPodEventRule;
+  static Result<Pod> item(std::string_view json) { return parse_pod(json); }
   static Result<PodEvent> event(std::string_view json) { return parse_pod_event(json); }
 };
 
 template <>
 struct Kind<Service> {
   static constexpr std::string_view kPath = "services";
-  static Result<ServiceList> list(std::string_view json) { return parse_service_list(json); }
+  static constexpr JsonRule const& kList = kServiceListRule;
+  static constexpr JsonRule const& kEvent = kServiceEventRule;
+  static Result<Service> item(std::string_view json) { return parse_service(json); }
   static Result<ServiceEvent> event(std::string_view json) { return parse_service_event(json); }
 };
 
@@ -43,10 +47,11 @@ template <class Object>
 ObjectCache<Object>::ObjectCache(asio::any_io_executor executor, RestClient& client,
                                  std::string const& name_space, std::string selector,
                                  ReflectorOptions options)
-    : reflector_(
-          std::move(executor), client, *this,
-          fmt::format("/api/v1/namespaces/{}/{}", percent_encode(name_space), Kind<Object>::kPath),
-          std::move(selector), options) {}
+    : reflector_(std::move(executor), client, *this,
+                 Collection(fmt::format("/api/v1/namespaces/{}/{}", percent_encode(name_space),
+                                        Kind<Object>::kPath),
+                            std::move(selector), Kind<Object>::kList, Kind<Object>::kEvent),
+                 options) {}
 
 template <class Object>
 ObjectCache<Object>::~ObjectCache() = default;
@@ -80,20 +85,27 @@ Object const* ObjectCache<Object>::find(std::string_view name) const {
 template <class Object>
 void ObjectCache<Object>::on_list() {
   listing_.clear();
+  listed_ = 0;
+}
+
+// Items are counted, not names: a list may repeat one for ever.
+template <class Object>
+std::optional<Error> ObjectCache<Object>::on_item(std::string_view json) {
+  if (++listed_ > kMaxObjects) return too_many();
+  auto item = Kind<Object>::item(json);
+  if (!item) return item.error();
+  std::string name = item->name;
+  listing_.insert_or_assign(std::move(name), std::move(*item));
+  return std::nullopt;
 }
 
 template <class Object>
 Result<ListPage> ObjectCache<Object>::on_page(std::string_view json) {
-  auto list = Kind<Object>::list(json);
-  if (!list) return list.error();
-  if (list->items.size() > kMaxObjects - listing_.size()) return too_many();
-  for (auto& item : list->items) {
-    std::string name = item.name;
-    listing_.insert_or_assign(std::move(name), std::move(item));
-  }
+  auto head = parse_list_head(json);
+  if (!head) return head.error();
   ListPage page;
-  page.resource_version = std::move(list->resource_version);
-  page.continue_token = std::move(list->continue_token);
+  page.resource_version = std::move(head->resource_version);
+  page.continue_token = std::move(head->continue_token);
   return page;
 }
 

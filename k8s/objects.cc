@@ -21,29 +21,11 @@ constexpr std::size_t kMaxText = 8 * 1024;
 constexpr std::size_t kMaxStatusText = 1024;
 constexpr std::chrono::seconds kMaxRetryAfter{3600};
 
-// Which part of a document is kept. What no rule names is skipped: of a pod about nine tenths, and
-// all of managedFields. Scalars are kept wherever a rule leads, so that a wrong type is seen and
-// not taken for absent.
-struct Rule;
-struct Field {
-  std::string_view key;
-  Rule const* rule;
-};
-struct Rule {
-  enum class Kind { scalar, object, array, everything } kind = Kind::scalar;
-  std::span<Field const> fields;  // of an object
-  Rule const* items = nullptr;    // of an array
-};
+using Rule = JsonRule;
+using Field = JsonField;
 
-constexpr Rule object_of(std::span<Field const> fields) {
-  return {Rule::Kind::object, fields, nullptr};
-}
-constexpr Rule array_of(Rule const& items) {
-  return {Rule::Kind::array, {}, &items};
-}
-
-constexpr Rule kScalar{};
-constexpr Rule kEverything{Rule::Kind::everything, {}, nullptr};
+constexpr Rule const& kScalar = kJsonScalar;
+constexpr Rule const& kEverything = kJsonEverything;
 
 constexpr Field kMetadataFields[] = {{"name", &kScalar},
                                      {"namespace", &kScalar},
@@ -53,71 +35,75 @@ constexpr Field kMetadataFields[] = {{"name", &kScalar},
                                      {"creationTimestamp", &kScalar},
                                      {"deletionTimestamp", &kScalar},
                                      {"labels", &kEverything}};
-constexpr Rule kMetadata = object_of(kMetadataFields);
+constexpr Rule kMetadata = Rule::object_of(kMetadataFields);
 
 constexpr Field kContainerPortFields[] = {
     {"name", &kScalar}, {"containerPort", &kScalar}, {"protocol", &kScalar}};
-constexpr Rule kContainerPort = object_of(kContainerPortFields);
-constexpr Rule kContainerPorts = array_of(kContainerPort);
+constexpr Rule kContainerPort = Rule::object_of(kContainerPortFields);
+constexpr Rule kContainerPorts = Rule::array_of(kContainerPort);
 constexpr Field kContainerFields[] = {{"ports", &kContainerPorts}};
-constexpr Rule kContainer = object_of(kContainerFields);
-constexpr Rule kContainers = array_of(kContainer);
+constexpr Rule kContainer = Rule::object_of(kContainerFields);
+constexpr Rule kContainers = Rule::array_of(kContainer);
 constexpr Field kPodSpecFields[] = {
     {"nodeName", &kScalar}, {"containers", &kContainers}, {"initContainers", &kContainers}};
-constexpr Rule kPodSpec = object_of(kPodSpecFields);
+constexpr Rule kPodSpec = Rule::object_of(kPodSpecFields);
 constexpr Field kConditionFields[] = {{"type", &kScalar}, {"status", &kScalar}};
-constexpr Rule kCondition = object_of(kConditionFields);
-constexpr Rule kConditions = array_of(kCondition);
+constexpr Rule kCondition = Rule::object_of(kConditionFields);
+constexpr Rule kConditions = Rule::array_of(kCondition);
 constexpr Field kContainerStatusFields[] = {{"restartCount", &kScalar}};
-constexpr Rule kContainerStatus = object_of(kContainerStatusFields);
-constexpr Rule kContainerStatuses = array_of(kContainerStatus);
+constexpr Rule kContainerStatus = Rule::object_of(kContainerStatusFields);
+constexpr Rule kContainerStatuses = Rule::array_of(kContainerStatus);
 constexpr Field kPodStatusFields[] = {{"phase", &kScalar},
                                       {"conditions", &kConditions},
                                       {"containerStatuses", &kContainerStatuses},
                                       {"initContainerStatuses", &kContainerStatuses}};
-constexpr Rule kPodStatus = object_of(kPodStatusFields);
+constexpr Rule kPodStatus = Rule::object_of(kPodStatusFields);
 
 constexpr Field kServicePortFields[] = {
     {"name", &kScalar}, {"port", &kScalar}, {"protocol", &kScalar}, {"targetPort", &kScalar}};
-constexpr Rule kServicePort = object_of(kServicePortFields);
-constexpr Rule kServicePorts = array_of(kServicePort);
+constexpr Rule kServicePort = Rule::object_of(kServicePortFields);
+constexpr Rule kServicePorts = Rule::array_of(kServicePort);
 constexpr Field kServiceSpecFields[] = {{"selector", &kEverything},
                                         {"ports", &kServicePorts},
                                         {"type", &kScalar},
                                         {"clusterIP", &kScalar},
                                         {"externalName", &kScalar}};
-constexpr Rule kServiceSpec = object_of(kServiceSpecFields);
+constexpr Rule kServiceSpec = Rule::object_of(kServiceSpecFields);
 
-constexpr Field kWorkloadSpecFields[] = {{"selector", &kEverything}, {"replicas", &kScalar}};
-constexpr Rule kWorkloadSpec = object_of(kWorkloadSpecFields);
-constexpr Field kWorkloadFields[] = {{"metadata", &kMetadata}, {"spec", &kWorkloadSpec}};
-constexpr Rule kWorkload = object_of(kWorkloadFields);
+constexpr Field kWorkloadSpecFields[] = {
+    {"selector", &kEverything}, {"replicas", &kScalar}, {"suspend", &kScalar}};
+constexpr Rule kWorkloadSpec = Rule::object_of(kWorkloadSpecFields);
+constexpr Field kWorkloadStatusFields[] = {{"conditions", &kConditions}};
+constexpr Rule kWorkloadStatus = Rule::object_of(kWorkloadStatusFields);
+constexpr Field kWorkloadFields[] = {
+    {"metadata", &kMetadata}, {"spec", &kWorkloadSpec}, {"status", &kWorkloadStatus}};
+constexpr Rule kWorkload = Rule::object_of(kWorkloadFields);
 
 constexpr Field kDetailsFields[] = {{"retryAfterSeconds", &kScalar}};
-constexpr Rule kDetails = object_of(kDetailsFields);
+constexpr Rule kDetails = Rule::object_of(kDetailsFields);
 
 // An object of a watch may be a Status as well, so their rules hold the fields of both.
 constexpr Field kPodFields[] = {{"metadata", &kMetadata}, {"spec", &kPodSpec},
                                 {"status", &kPodStatus},  {"kind", &kScalar},
                                 {"code", &kScalar},       {"reason", &kScalar},
                                 {"message", &kScalar},    {"details", &kDetails}};
-constexpr Rule kPod = object_of(kPodFields);
+constexpr Rule kPod = Rule::object_of(kPodFields);
 constexpr Field kServiceFields[] = {
     {"metadata", &kMetadata}, {"spec", &kServiceSpec}, {"kind", &kScalar},    {"code", &kScalar},
     {"reason", &kScalar},     {"message", &kScalar},   {"details", &kDetails}};
-constexpr Rule kService = object_of(kServiceFields);
+constexpr Rule kService = Rule::object_of(kServiceFields);
 
-constexpr Rule kPods = array_of(kPod);
+constexpr Rule kPods = Rule::array_of(kPod);
 constexpr Field kPodListFields[] = {{"metadata", &kMetadata}, {"items", &kPods}};
-constexpr Rule kPodList = object_of(kPodListFields);
-constexpr Rule kServices = array_of(kService);
+constexpr Rule kPodList = Rule::object_of(kPodListFields);
+constexpr Rule kServices = Rule::array_of(kService);
 constexpr Field kServiceListFields[] = {{"metadata", &kMetadata}, {"items", &kServices}};
-constexpr Rule kServiceList = object_of(kServiceListFields);
+constexpr Rule kServiceList = Rule::object_of(kServiceListFields);
 
 constexpr Field kPodEventFields[] = {{"type", &kScalar}, {"object", &kPod}};
-constexpr Rule kPodEvent = object_of(kPodEventFields);
+constexpr Rule kPodEvent = Rule::object_of(kPodEventFields);
 constexpr Field kServiceEventFields[] = {{"type", &kScalar}, {"object", &kService}};
-constexpr Rule kServiceEvent = object_of(kServiceEventFields);
+constexpr Rule kServiceEvent = Rule::object_of(kServiceEventFields);
 
 // Builds the kept part as a tree while nlohmann's parser (which does not recurse) reads the whole.
 class FilteredBuilder {
@@ -142,7 +128,7 @@ class FilteredBuilder {
   bool key(Json::string_t& name) {
     if (skipping_ > 0) return true;
     Level& top = levels_.back();
-    top.child = child_rule(*top.rule, name);
+    top.child = top.rule->member(name);
     if (top.child != nullptr) top.key = std::move(name);
     return true;
   }
@@ -162,12 +148,6 @@ class FilteredBuilder {
     Rule const* child = nullptr;  // of the value that comes next; null = not kept
     std::string key;
   };
-
-  static Rule const* child_rule(Rule const& rule, std::string_view name) {
-    if (rule.kind == Rule::Kind::everything) return &rule;
-    auto const found = std::ranges::find(rule.fields, name, &Field::key);
-    return found == rule.fields.end() ? nullptr : found->rule;
-  }
 
   // Where a value goes that comes now; null if it is not kept.
   Json* place(Json&& value) {
@@ -195,14 +175,12 @@ class FilteredBuilder {
     }
     Rule const* const rule = levels_.empty() ? &root_rule_ : levels_.back().child;
     Json* const where = place(std::move(empty));
-    bool const kept =
-        rule != nullptr && (rule->kind == kind || rule->kind == Rule::Kind::everything);
+    bool const kept = rule != nullptr && rule->enters(kind);
     if (where == nullptr || !kept) {
       skipping_ = 1;
       return true;
     }
-    Rule const* const items = rule->kind == Rule::Kind::everything ? rule : rule->items;
-    levels_.push_back({where, rule, kind == Rule::Kind::array ? items : nullptr, {}});
+    levels_.push_back({where, rule, kind == Rule::Kind::array ? rule->element() : nullptr, {}});
     return true;
   }
 
@@ -548,6 +526,20 @@ Selector read_selector(Reader& reader, Json const& spec) {
   return selector;
 }
 
+// Jobs alone have these; the conditions of other workloads have other types.
+std::string read_rest(Reader& reader, Json const& spec, Json const& status) {
+  std::string rest;
+  Json const* const suspend = Reader::member(spec, "suspend");
+  if (suspend != nullptr && *suspend == Json(true)) rest = "is suspended";
+  reader.each(status, "conditions", [&](Json const& condition) {
+    if (reader.text(condition, "status") != "True") return;
+    std::string const type = reader.text(condition, "type");
+    if (type == "Complete") rest = "has completed";
+    if (type == "Failed") rest = "has failed";
+  });
+  return rest;
+}
+
 Status read_status(Reader& reader, Json const& json) {
   Status status;
   status.code = static_cast<int>(reader.integer(json, "code", INT32_MIN, INT32_MAX).value_or(0));
@@ -558,19 +550,6 @@ Status read_status(Reader& reader, Json const& json) {
   status.retry_after =
       std::clamp(std::chrono::seconds{wait}, std::chrono::seconds{0}, kMaxRetryAfter);
   return status;
-}
-
-template <class Object, class Read>
-Result<ObjectList<Object>> read_list(Reader reader, Read const& read) {
-  ObjectList<Object> list;
-  if (!reader.root().contains("items")) reader.fail("it has no \"items\"");
-  Json const& metadata = reader.object(reader.root(), "metadata");
-  list.resource_version = reader.text(metadata, "resourceVersion");
-  list.continue_token = reader.text(metadata, "continue");
-  reader.each(reader.root(), "items",
-              [&](Json const& item) { list.items.push_back(read(reader, item)); });
-  if (reader.failed()) return reader.error();
-  return list;
 }
 
 std::optional<WatchType> to_watch_type(std::string_view word) {
@@ -611,6 +590,13 @@ auto read_one(Reader reader, Read const& read) -> Result<decltype(read(reader, r
 
 }  // namespace
 
+constinit JsonRule const kPodRule = kPod;
+constinit JsonRule const kPodListRule = kPodList;
+constinit JsonRule const kPodEventRule = kPodEvent;
+constinit JsonRule const kServiceListRule = kServiceList;
+constinit JsonRule const kServiceEventRule = kServiceEvent;
+constinit JsonRule const kWorkloadRule = kWorkload;
+
 std::string_view to_word(PodPhase phase) {
   switch (phase) {
     case PodPhase::pending:
@@ -641,7 +627,8 @@ Result<Workload> parse_workload(std::string_view json) {
     Json const& spec = reader.object(root, "spec");
     return Workload{reader.text(metadata, "namespace"), read_name(reader, metadata),
                     read_selector(reader, spec),
-                    reader.integer(spec, "replicas", INT32_MIN, INT32_MAX)};
+                    reader.integer(spec, "replicas", INT32_MIN, INT32_MAX),
+                    read_rest(reader, spec, reader.object(root, "status"))};
   });
 }
 
@@ -652,12 +639,13 @@ Result<Status> parse_status(std::string_view json) {
   });
 }
 
-Result<PodList> parse_pod_list(std::string_view json) {
-  return read_list<Pod>(Reader("pod list", json, kPodList), read_pod);
-}
-
-Result<ServiceList> parse_service_list(std::string_view json) {
-  return read_list<Service>(Reader("service list", json, kServiceList), read_service);
+Result<ListHead> parse_list_head(std::string_view json) {
+  return read_one(Reader("list", json, kPodList), [](Reader& reader, Json const& root) {
+    if (!root.contains("items")) reader.fail("it has no \"items\"");
+    reader.each(root, "items", [](Json const&) {});
+    Json const& metadata = reader.object(root, "metadata");
+    return ListHead{reader.text(metadata, "resourceVersion"), reader.text(metadata, "continue")};
+  });
 }
 
 Result<PodEvent> parse_pod_event(std::string_view json) {

@@ -14,11 +14,19 @@
 #include <vector>
 
 #include "base/error.h"
+#include "k8s/json_rule.h"
+#include "k8s/json_splitter.h"
 #include "k8s/selector.h"
 
 namespace kportal::k8s {
 
-inline constexpr std::size_t kMaxJsonDepth = 128;
+// What of a document the parsers below look at, for a JsonSplitter.
+extern JsonRule const kPodRule;
+extern JsonRule const kPodListRule;
+extern JsonRule const kPodEventRule;
+extern JsonRule const kServiceListRule;
+extern JsonRule const kServiceEventRule;
+extern JsonRule const kWorkloadRule;
 
 enum class Protocol { tcp, udp, other };
 enum class PodPhase { pending, running, succeeded, failed, unknown };
@@ -74,6 +82,7 @@ struct Workload {
   std::string name;
   Selector selector;                     // nothing() if it has none
   std::optional<std::int64_t> replicas;  // wanted
+  std::string rest;  // why a job has no pods at work: "has completed"; empty for what may have some
   bool operator==(Workload const&) const = default;
 };
 
@@ -86,14 +95,11 @@ struct Status {
   bool operator==(Status const&) const = default;
 };
 
-template <class Object>
-struct ObjectList {
-  std::vector<Object> items;
+// What a page of a list says beside its items.
+struct ListHead {
   std::string resource_version;
   std::string continue_token;  // empty = the last page
 };
-using PodList = ObjectList<Pod>;
-using ServiceList = ObjectList<Service>;
 
 enum class WatchType { added, modified, deleted, bookmark, error };
 
@@ -111,8 +117,8 @@ Result<Pod> parse_pod(std::string_view json);
 Result<Service> parse_service(std::string_view json);
 Result<Workload> parse_workload(std::string_view json);
 Result<Status> parse_status(std::string_view json);
-Result<PodList> parse_pod_list(std::string_view json);
-Result<ServiceList> parse_service_list(std::string_view json);
+// A list whose items were cut out and parsed by themselves.
+Result<ListHead> parse_list_head(std::string_view json);
 // One object of a watch: {"type": ..., "object": ...}.
 Result<PodEvent> parse_pod_event(std::string_view json);
 Result<ServiceEvent> parse_service_event(std::string_view json);

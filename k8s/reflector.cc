@@ -10,11 +10,10 @@
 namespace kportal::k8s {
 
 Reflector::Reflector(asio::any_io_executor executor, RestClient& client, ReflectorSink& sink,
-                     std::string path, std::string selector, ReflectorOptions options)
+                     Collection collection, ReflectorOptions options)
     : client_(client),
       sink_(sink),
-      path_(std::move(path)),
-      selector_(std::move(selector)),
+      collection_(std::move(collection)),
       options_(options),
       machine_(options),
       wakeup_(std::move(executor)) {}
@@ -44,8 +43,7 @@ void Reflector::refresh() {
 
 awaitable<void> Reflector::list(ReflectorMachine::Step step) {
   if (step.continue_token.empty()) sink_.on_list();
-  auto const body = co_await client_.get(list_target(step), Clock::now() + options_.list_deadline);
-  auto page = body ? sink_.on_page(*body) : Result<ListPage>(body.error());
+  auto page = co_await read_page(list_target(step));
   if (!page) {
     machine_.list_failed(page.error(), Clock::now());
     if (page.error().code != Errc::gone) sink_.on_error(page.error());
@@ -58,10 +56,38 @@ awaitable<void> Reflector::list(ReflectorMachine::Step step) {
   if (machine_.polling()) sink_.on_healthy();
 }
 
+awaitable<Result<ListPage>> Reflector::read_page(std::string target) {
+  TimePoint const deadline = Clock::now() + options_.list_deadline;
+  JsonSplitter splitter(collection_.list, "items");
+  auto const stream =
+      co_await client_.stream(std::move(target), std::move(splitter), kMaxPage, deadline);
+  if (!stream) co_return stream.error();
+  std::optional<JsonPiece> page;
+  for (;;) {
+    auto piece = co_await (*stream)->next(deadline);
+    if (!piece) {
+      if (piece.error().code == Errc::timeout) client_.distrust_connections();
+      co_return piece.error();
+    }
+    if (!*piece) break;
+    if (page) co_return Error(Errc::server, "the server sent more than a list");
+    if ((*piece)->element) {
+      auto const problem = sink_.on_item((*piece)->text);
+      if (problem) co_return *problem;
+    } else {
+      page = std::move(*piece);
+    }
+  }
+  if (!page) co_return Error(Errc::server, "the server sent an empty answer instead of a list");
+  co_return sink_.on_page(page->text);
+}
+
 awaitable<void> Reflector::watch(ReflectorMachine::Step step) {
   if (step.fresh_connection) client_.distrust_connections();
+  JsonSplitter splitter(collection_.event);
   auto const opened =
-      co_await client_.watch(watch_target(step), Clock::now() + options_.watch_deadline);
+      co_await client_.stream(watch_target(step), std::move(splitter), RestClient::kNoBound,
+                              Clock::now() + options_.watch_deadline);
   if (!opened) {
     bool const tell = machine_.watch_refused(opened.error(), Clock::now());
     if (tell) sink_.on_error(opened.error());
@@ -76,34 +102,36 @@ awaitable<void> Reflector::watch(ReflectorMachine::Step step) {
   if (tell) sink_.on_error(*error);
 }
 
-awaitable<std::optional<Error>> Reflector::read_events(WatchStream& stream) {
+awaitable<std::optional<Error>> Reflector::read_events(JsonStream& stream) {
   struct Open {
-    Open(WatchStream*& p, WatchStream& s) : place(p) { place = &s; }
+    Open(JsonStream*& p, JsonStream& s) : place(p) { place = &s; }
     ~Open() { place = nullptr; }
-    WatchStream*& place;
+    JsonStream*& place;
   } const open(open_watch_, stream);
   for (;;) {
-    auto const text = co_await stream.next(machine_.silent_at());
-    if (!text) co_return text.error();
-    if (!*text) co_return std::nullopt;
-    WatchEvent event = sink_.on_event(**text);
+    auto const piece = co_await stream.next(machine_.silent_at());
+    if (!piece) co_return piece.error();
+    if (!*piece) co_return std::nullopt;
+    WatchEvent event = sink_.on_event((*piece)->text);
     if (event.error) co_return std::move(event.error);
     machine_.event(std::move(event.resource_version), Clock::now());
   }
 }
 
 std::string Reflector::list_target(ReflectorMachine::Step const& step) const {
-  std::string target = fmt::format("{}?limit={}", path_, options_.page_limit);
-  if (!selector_.empty()) target += "&labelSelector=" + percent_encode(selector_);
+  std::string target = fmt::format("{}?limit={}", collection_.path, options_.page_limit);
+  if (!collection_.selector.empty())
+    target += "&labelSelector=" + percent_encode(collection_.selector);
   if (!step.continue_token.empty()) target += "&continue=" + percent_encode(step.continue_token);
   return target;
 }
 
 std::string Reflector::watch_target(ReflectorMachine::Step const& step) const {
   std::string target =
-      fmt::format("{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}", path_,
-                  step.timeout.count(), percent_encode(step.resource_version));
-  if (!selector_.empty()) target += "&labelSelector=" + percent_encode(selector_);
+      fmt::format("{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}",
+                  collection_.path, step.timeout.count(), percent_encode(step.resource_version));
+  if (!collection_.selector.empty())
+    target += "&labelSelector=" + percent_encode(collection_.selector);
   return target;
 }
 

@@ -4,18 +4,20 @@
 // cache.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/wakeup.h"
+#include "k8s/json_rule.h"
 #include "k8s/reflector_machine.h"
 
 namespace kportal::k8s {
 
 class RestClient;
-class WatchStream;
+class JsonStream;
 
 struct ListPage {
   std::string resource_version;
@@ -37,7 +39,9 @@ class ReflectorSink {
   virtual ~ReflectorSink() = default;
   // A list begins; what an unfinished one before brought is void.
   virtual void on_list() = 0;
-  // Takes in one page, whole JSON text.
+  // Takes in one item of a page, its JSON text; the reason why not ends the list.
+  virtual std::optional<Error> on_item(std::string_view json) = 0;
+  // Takes in what the page says beside its items, which have all been told.
   virtual Result<ListPage> on_page(std::string_view json) = 0;
   // The pages since on_list() are all there is; replaces everything.
   virtual void on_synced() = 0;
@@ -49,12 +53,25 @@ class ReflectorSink {
   virtual void on_healthy() = 0;
 };
 
+// What is reflected, and which part of its JSON the sink gets to see.
+struct Collection {
+  std::string path;      // without query, such as "/api/v1/namespaces/shop/pods"
+  std::string selector;  // of labels, or ""
+  JsonRule const& list;  // both outlive the reflector
+  JsonRule const& event;
+
+  Collection(std::string p, std::string s, JsonRule const& l, JsonRule const& e)
+      : path(std::move(p)), selector(std::move(s)), list(l), event(e) {}
+};
+
 class Reflector {
  public:
-  // `path` without query, such as "/api/v1/namespaces/shop/pods"; `selector` a label selector or
-  // "". `client` and `sink` outlive it.
+  // One page of a list as sent: what 100 objects as large as etcd takes them need.
+  static constexpr std::uint64_t kMaxPage = 160 * 1024 * 1024;
+
+  // `client` and `sink` outlive it.
   Reflector(asio::any_io_executor executor, RestClient& client, ReflectorSink& sink,
-            std::string path, std::string selector, ReflectorOptions options);
+            Collection collection, ReflectorOptions options);
 
   // Never returns but by cancellation. Once.
   awaitable<void> run();
@@ -64,20 +81,20 @@ class Reflector {
 
  private:
   awaitable<void> list(ReflectorMachine::Step step);
+  awaitable<Result<ListPage>> read_page(std::string target);
   awaitable<void> watch(ReflectorMachine::Step step);
   // Returns the reason of the end; nullopt = orderly.
-  awaitable<std::optional<Error>> read_events(WatchStream& stream);
+  awaitable<std::optional<Error>> read_events(JsonStream& stream);
   std::string list_target(ReflectorMachine::Step const& step) const;
   std::string watch_target(ReflectorMachine::Step const& step) const;
 
   RestClient& client_;
   ReflectorSink& sink_;
-  std::string path_;
-  std::string selector_;
+  Collection collection_;
   ReflectorOptions options_;
   ReflectorMachine machine_;
   Wakeup wakeup_;
-  WatchStream* open_watch_ = nullptr;
+  JsonStream* open_watch_ = nullptr;
 };
 
 }  // namespace kportal::k8s

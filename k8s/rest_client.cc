@@ -6,6 +6,9 @@
 #include <utility>
 
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "base/printable.h"
@@ -102,27 +105,42 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
-// --- WatchStream ---
+// --- JsonStream ---
 
-WatchStream::WatchStream(std::unique_ptr<HttpStream> stream, std::string where)
-    : stream_(std::move(stream)), splitter_(kMaxEvent), where_(std::move(where)) {}
+JsonStream::JsonStream(std::unique_ptr<HttpStream> stream, JsonSplitter splitter,
+                       std::uint64_t max_bytes, std::string where)
+    : stream_(std::move(stream)),
+      splitter_(std::move(splitter)),
+      left_(max_bytes),
+      where_(std::move(where)) {}
 
-awaitable<Result<std::optional<std::string>>> WatchStream::next(TimePoint deadline) {
+awaitable<Result<std::optional<JsonPiece>>> JsonStream::next(TimePoint deadline) {
+  if (++pieces_ > kMaxPiecesPerTurn) {
+    pieces_ = 1;
+    auto const executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, asio::use_awaitable);
+  }
   for (;;) {
-    auto event = splitter_.next();
-    if (!event) co_return event.error().within(where_);
-    if (*event) co_return std::move(event);
-    auto const bytes = co_await stream_->read(deadline);
+    auto piece = splitter_.next();
+    if (!piece) co_return piece.error().within(where_);
+    if (*piece) co_return std::move(piece);
+    auto bytes = co_await stream_->read(deadline);
+    pieces_ = 1;
     if (!bytes) co_return bytes.error().within(where_);
     if (bytes->empty()) {
-      if (splitter_.at_boundary()) co_return std::optional<std::string>();
-      co_return Error(Errc::network, fmt::format("{}: the watch was cut inside an event", where_));
+      if (splitter_.at_boundary()) co_return std::optional<JsonPiece>();
+      co_return Error(Errc::network,
+                      fmt::format("{}: the answer was cut inside an object", where_));
     }
-    splitter_.append(*bytes);
+    if (bytes->size() > left_) {
+      co_return Error(Errc::limit, fmt::format("{}: the answer is too large", where_));
+    }
+    left_ -= bytes->size();
+    splitter_.append(std::move(*bytes));
   }
 }
 
-void WatchStream::close() {
+void JsonStream::close() {
   stream_->close();
 }
 
@@ -144,11 +162,30 @@ awaitable<Result<std::string>> RestClient::post(std::string target, std::string 
   co_return co_await request("POST", std::move(target), std::move(json), deadline);
 }
 
-awaitable<Result<std::unique_ptr<WatchStream>>> RestClient::watch(std::string target,
+awaitable<Result<std::unique_ptr<JsonStream>>> RestClient::stream(std::string target,
+                                                                  JsonSplitter splitter,
+                                                                  std::uint64_t max_bytes,
                                                                   TimePoint deadline) {
   auto stream = co_await open("GET", std::move(target), std::string(), deadline);
   if (!stream) co_return stream.error();
-  co_return std::make_unique<WatchStream>(std::move(*stream), server_);
+  co_return std::make_unique<JsonStream>(std::move(*stream), std::move(splitter), max_bytes,
+                                         server_);
+}
+
+awaitable<Result<std::string>> RestClient::get_part(std::string target, JsonRule const& keep,
+                                                    TimePoint deadline) {
+  JsonSplitter splitter(keep);
+  auto const stream =
+      co_await this->stream(std::move(target), std::move(splitter), kNoBound, deadline);
+  if (!stream) co_return stream.error();
+  auto object = co_await (*stream)->next(deadline);
+  if (!object) co_return failed(object.error());
+  if (!*object) co_return Error(Errc::server, server_ + ": an answer without content");
+  // The end must be read, too, or the connection could not be used again.
+  auto const end = co_await (*stream)->next(deadline);
+  if (!end) co_return failed(end.error());
+  if (*end) co_return Error(Errc::server, server_ + ": an answer of more than one object");
+  co_return std::move((*object)->text);
 }
 
 awaitable<Result<std::string>> RestClient::request(std::string method, std::string target,
@@ -156,9 +193,17 @@ awaitable<Result<std::string>> RestClient::request(std::string method, std::stri
   auto const stream =
       co_await open(std::move(method), std::move(target), std::move(body), deadline);
   if (!stream) co_return stream.error();
-  auto answer = co_await (*stream)->read_all(deadline);
-  if (!answer) co_return failed(answer.error());
-  co_return std::move(answer);
+  std::string answer;
+  for (;;) {
+    auto const part = co_await (*stream)->read(deadline);
+    if (!part) co_return failed(part.error());
+    if (part->empty()) co_return answer;
+    if (part->size() > kMaxAnswer - answer.size()) {
+      co_return Error(Errc::limit,
+                      fmt::format("{}: an answer of more than {} MiB", server_, kMaxAnswer >> 20));
+    }
+    answer.append(*part);
+  }
 }
 
 awaitable<RestClient::OpenResult> RestClient::open(std::string method, std::string target,
@@ -188,9 +233,13 @@ awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, HttpH
   auto const head = co_await stream->head(deadline);
   if (!head) co_return failed(head.error());
   if (head->status >= 200 && head->status < 300) co_return std::move(stream);
-  auto const body = co_await stream->read_all(deadline);
-  std::string const text = body ? *body : std::string();
-  co_return status_error(head->status, head->header("retry-after"), text).within(server_);
+  std::string body;
+  while (body.size() < kMaxRefusal) {
+    auto const part = co_await stream->read(deadline);
+    if (!part || part->empty()) break;
+    body.append(*part, 0, kMaxRefusal - body.size());
+  }
+  co_return status_error(head->status, head->header("retry-after"), body).within(server_);
 }
 
 awaitable<Result<std::vector<asio::ip::address>>> RestClient::addresses(TimePoint deadline) {

@@ -44,23 +44,29 @@ struct RestConfig {
   RestConfig() = default;
 };
 
-// One open watch. Destroying it ends the request. One next() at a time.
-class WatchStream {
+// An answer of JSON that is read while it comes: a watch, a list, a large object. Destroying it
+// ends the request. One next() at a time.
+class JsonStream {
  public:
-  // One event; an API server's own objects are bounded to about 1.5 MiB by etcd.
-  static constexpr std::size_t kMaxEvent = 16 * 1024 * 1024;
+  // Pieces that came together and are given one after another before others on the loop have a
+  // turn.
+  static constexpr int kMaxPiecesPerTurn = 64;
 
-  WatchStream(std::unique_ptr<HttpStream> stream, std::string where);
+  // `max_bytes`: of the whole answer; Errc::limit beyond.
+  JsonStream(std::unique_ptr<HttpStream> stream, JsonSplitter splitter, std::uint64_t max_bytes,
+             std::string where);
 
-  // The next event's JSON text, or nullopt at the end of the watch, which is normal.
-  // Errc::timeout at the deadline leaves the watch as it is; every other error ends it.
-  awaitable<Result<std::optional<std::string>>> next(TimePoint deadline);
+  // The next piece, or nullopt at the end of the answer, which is normal for a watch.
+  // Errc::timeout at the deadline leaves the request as it is; every other error ends it.
+  awaitable<Result<std::optional<JsonPiece>>> next(TimePoint deadline);
   // A pending or later next() fails with Errc::closed.
   void close();
 
  private:
   std::unique_ptr<HttpStream> stream_;
   JsonSplitter splitter_;
+  std::uint64_t left_;
+  int pieces_ = 0;  // of this turn
   std::string where_;
 };
 
@@ -68,6 +74,10 @@ class RestClient {
  public:
   // How long resolved addresses are used, unless a connection fails before.
   static constexpr std::chrono::seconds kAddressLife{60};
+  // An answer that is taken whole, and what is read of a refusal for its message.
+  static constexpr std::size_t kMaxAnswer = 16 * 1024 * 1024;
+  static constexpr std::size_t kMaxRefusal = 64 * 1024;
+  static constexpr std::uint64_t kNoBound = ~std::uint64_t{0};
 
   RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config);
 
@@ -75,8 +85,14 @@ class RestClient {
   // tls or timeout, naming the server. `target` is path and query, escaped (percent_encode).
   awaitable<Result<std::string>> get(std::string target, TimePoint deadline);
   awaitable<Result<std::string>> post(std::string target, std::string json, TimePoint deadline);
-  // Returns once the server has accepted the watch; `target` has watch=1 and all else in it.
-  awaitable<Result<std::unique_ptr<WatchStream>>> watch(std::string target, TimePoint deadline);
+  // Of the JSON object in the answer only what the rule keeps, however large the object is.
+  awaitable<Result<std::string>> get_part(std::string target, JsonRule const& keep,
+                                          TimePoint deadline);
+  // Returns once the server has accepted, with nothing of the body read. For lists and watches;
+  // `target` has watch=1 and all else in it.
+  awaitable<Result<std::unique_ptr<JsonStream>>> stream(std::string target, JsonSplitter splitter,
+                                                        std::uint64_t max_bytes,
+                                                        TimePoint deadline);
 
   // The next request opens a connection of its own: the ones open now are no longer trusted.
   void distrust_connections() { fresh_ = true; }

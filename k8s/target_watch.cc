@@ -133,7 +133,7 @@ std::string TargetWatch::workload_path() const {
 awaitable<void> TargetWatch::follow_workload() {
   for (;;) {
     TimePoint const deadline = Clock::now() + Cluster::kRequestTimeout;
-    auto const answer = co_await cluster_.rest().get(workload_path(), deadline);
+    auto const answer = co_await cluster_.rest().get_part(workload_path(), kWorkloadRule, deadline);
     workload_.reset();
     if (answer.has_error()) {
       workload_.emplace(answer.error());

@@ -160,8 +160,6 @@ TEST_F(HostileTest, AnswersToAListThatAreNone) {
 }
 
 TEST_F(HostileTest, AnswersToAListWithoutEnd) {
-  // Up to 64 MiB of a list are taken, in a buffer that doubles.
-  most_kib_ = 192 * 1024;
   on_list("a head without end", [](Client& client, std::string const&) {
     client.send("HTTP/1.1 200 OK\r\n");
     send_much(client, "X-Filler: " + std::string(60'000, 'x') + "\r\n", 200 * kMiB);
@@ -175,6 +173,17 @@ TEST_F(HostileTest, AnswersToAListWithoutEnd) {
     std::string items;
     for (int i = 0; i < 500; ++i) items += R"({"metadata":{"name":"p","namespace":"default"}},)";
     send_much(client, items, 400 * kMiB);
+  });
+  on_list("one item without end", [](Client& client, std::string const&) {
+    client.send("HTTP/1.1 200 OK\r\n\r\n{\"kind\":\"PodList\",\"items\":[{\"spec\":[");
+    send_much(client, "\"" + std::string(64 * 1024, 'x') + "\",", 400 * kMiB);
+  });
+  on_list("pages without end", [](Client& client, std::string const&) {
+    send_answer(client, "200 OK", R"({"metadata":{"continue":"more"},"items":[]})");
+  });
+  on_list("a refusal without end", [](Client& client, std::string const&) {
+    client.send("HTTP/1.1 500 Oh\r\n\r\n");
+    send_much(client, std::string(64 * 1024, 'x'), 400 * kMiB);
   });
   on_list("deep JSON", [](Client& client, std::string const&) {
     client.send("HTTP/1.1 200 OK\r\n\r\n");

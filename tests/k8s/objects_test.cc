@@ -301,7 +301,7 @@ TEST(ObjectsTest, TruncationAnywhereIsAnError) {
   expect_truncation_refused(kPodJson, parse_pod);
   expect_truncation_refused(service, parse_service);
   expect_truncation_refused(service, parse_workload);
-  expect_truncation_refused(R"({"metadata":{},"items":[)" + service + "]}", parse_service_list);
+  expect_truncation_refused(R"({"metadata":{},"items":[]})", parse_list_head);
   expect_truncation_refused(R"({"type":"ADDED","object":)" + service + "}", parse_service_event);
 }
 
@@ -327,7 +327,7 @@ TEST(ObjectsTest, GarbageIsAnError) {
         std::string("{\"metadata\":{\"name\":\"\xff\"}}"), std::string("{\"a\":1e999}"),
         std::string("\0", 1), std::string("<html>busy</html>")}) {
     EXPECT_NE(error_of(parse_pod(text)), "no error") << text;
-    EXPECT_NE(error_of(parse_pod_list(text)), "no error") << text;
+    EXPECT_NE(error_of(parse_list_head(text)), "no error") << text;
     EXPECT_NE(error_of(parse_service_event(text)), "no error") << text;
   }
 }
@@ -517,33 +517,73 @@ TEST(ObjectsTest, AStatusIsBounded) {
   EXPECT_NE(error_of(parse_status("{}")), "no error");
 }
 
+template <class Object>
+struct Listed {
+  ListHead head;
+  std::vector<Object> items;
+};
+
+// A page of a list as it is read from a server: cut into items and what is around them.
+template <class Object>
+Result<Listed<Object>> read_list(std::string const& json, JsonRule const& rule,
+                                 Result<Object> (*parse)(std::string_view)) {
+  JsonSplitter splitter(rule, "items");
+  splitter.append(json);
+  Listed<Object> listed;
+  for (;;) {
+    auto const piece = splitter.next();
+    if (!piece) return piece.error();
+    if (!*piece) return Error(Errc::server, "it has no end");
+    if (!(*piece)->element) {
+      auto const head = parse_list_head((*piece)->text);
+      if (!head) return head.error();
+      listed.head = *head;
+      return listed;
+    }
+    auto const item = parse((*piece)->text);
+    if (!item) return item.error();
+    listed.items.push_back(*item);
+  }
+}
+Result<Listed<Pod>> read_pods(std::string const& json) {
+  return read_list<Pod>(json, kPodListRule, parse_pod);
+}
+Result<Listed<Service>> read_services(std::string const& json) {
+  return read_list<Service>(json, kServiceListRule, parse_service);
+}
+
 TEST(ObjectsTest, ReadsAPageOfAList) {
-  auto const list = parse_pod_list(R"({"kind":"PodList","apiVersion":"v1","metadata":{
-      "resourceVersion":"1000","continue":"eyJ2IjoibWV0YS","remainingItemCount":12},"items":[)" +
-                                   std::string(kPodJson) + R"(,{"metadata":{"name":"b"}}]})");
-  ASSERT_TRUE(list) << error_of(list);
-  EXPECT_EQ(list->resource_version, "1000");
-  EXPECT_EQ(list->continue_token, "eyJ2IjoibWV0YS");
-  ASSERT_EQ(list->items.size(), 2U);
-  EXPECT_EQ(list->items[0], *parse_pod(kPodJson));
-  EXPECT_EQ(list->items[1].name, "b");
+  std::string const head = R"("metadata":{"resourceVersion":"1000","continue":"eyJ2IjoibWV0YS",
+      "remainingItemCount":12})";
+  std::string const items =
+      R"("items":[)" + std::string(kPodJson) + R"(, {"metadata":{"name":"b"}} ])";
+  std::string const kind = R"("kind":"PodList","apiVersion":"v1")";
+  for (std::string const& json :
+       {kind + "," + head + "," + items, items + " , " + head + "," + kind, head + "," + items}) {
+    auto const list = read_pods("{" + json + "}");
+    ASSERT_TRUE(list) << error_of(list);
+    EXPECT_EQ(list->head.resource_version, "1000");
+    EXPECT_EQ(list->head.continue_token, "eyJ2IjoibWV0YS");
+    ASSERT_EQ(list->items.size(), 2U);
+    EXPECT_EQ(list->items[0], *parse_pod(kPodJson));
+    EXPECT_EQ(list->items[1].name, "b");
+  }
 }
 
 TEST(ObjectsTest, ReadsAnEmptyList) {
   for (char const* items : {"[]", "null"}) {
     auto const list =
-        parse_service_list(R"({"kind":"ServiceList","metadata":{"resourceVersion":"5"},"items":)" +
-                           std::string(items) + "}");
+        read_services(R"({"kind":"ServiceList","metadata":{"resourceVersion":"5"},"items":)" +
+                      std::string(items) + "}");
     ASSERT_TRUE(list) << error_of(list);
     EXPECT_THAT(list->items, IsEmpty());
-    EXPECT_EQ(list->resource_version, "5");
-    EXPECT_EQ(list->continue_token, "");
+    EXPECT_EQ(list->head.resource_version, "5");
+    EXPECT_EQ(list->head.continue_token, "");
   }
 }
 
 TEST(ObjectsTest, ReadsAListOfServices) {
-  auto const list =
-      parse_service_list(R"({"metadata":{},"items":[)" + std::string(kServiceJson) + "]}");
+  auto const list = read_services(R"({"metadata":{},"items":[)" + std::string(kServiceJson) + "]}");
   ASSERT_TRUE(list) << error_of(list);
   EXPECT_THAT(list->items, ElementsAre(*parse_service(kServiceJson)));
 }
@@ -555,8 +595,8 @@ TEST(ObjectsTest, WhatIsNoListIsAnError) {
         R"({"items":[{"metadata":{"name":"a"}},{"metadata":{"name":1}}]})",
         R"({"items":[],"metadata":1})", R"({"items":[],"metadata":{"continue":1}})",
         R"({"items":[],"metadata":{"resourceVersion":{}}})"}) {
-    EXPECT_NE(error_of(parse_pod_list(json)), "no error") << json;
-    EXPECT_NE(error_of(parse_service_list(json)), "no error") << json;
+    EXPECT_NE(error_of(read_pods(json)), "no error") << json;
+    EXPECT_NE(error_of(read_services(json)), "no error") << json;
   }
 }
 

@@ -198,7 +198,16 @@ TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsAllConnections) {
   EXPECT_TRUE(late.error().text.starts_with(rest.server())) << late.error().text;
 }
 
-TEST_F(RestClientTest, WatchGivesOneEventATimeHoweverTheyAreCut) {
+class JsonStreamTest : public RestClientTest {
+ protected:
+  using Opened = Result<std::unique_ptr<JsonStream>>;
+  Opened open(std::uint64_t max_bytes = RestClient::kNoBound) {
+    return run(client_.stream("/w?watch=1", JsonSplitter(kJsonEverything), max_bytes, soon()));
+  }
+  RestClient client_ = client();
+};
+
+TEST_F(JsonStreamTest, GivesOneEventATimeHoweverTheyAreCut) {
   std::string const events = "{\"type\":\"ADDED\"}\n{\"type\":\"}\\\"\"}{\"n\":{}}\n";
   for (std::size_t cut = 1; cut < events.size(); ++cut) {
     Feed& feed = make_feed();
@@ -206,57 +215,107 @@ TEST_F(RestClientTest, WatchGivesOneEventATimeHoweverTheyAreCut) {
     feed.event(events.substr(cut));
     feed.finish();
     server_.script([&](ServedRequest const&) { return stream(feed); });
-    auto rest = client();
-    auto const watch = run(rest.watch("/w?watch=1", soon()));
+    auto const watch = open();
     ASSERT_TRUE(watch.has_value()) << watch.error().text;
     std::vector<std::string> found;
     for (;;) {
       auto event = run((*watch)->next(soon()));
       ASSERT_TRUE(event.has_value()) << event.error().text;
       if (!*event) break;
-      found.push_back(**event);
+      found.push_back((*event)->text);
     }
     EXPECT_EQ(found, (std::vector<std::string>{"{\"type\":\"ADDED\"}", "{\"type\":\"}\\\"\"}",
                                                "{\"n\":{}}"}));
   }
 }
 
-TEST_F(RestClientTest, AWatchCutInsideAnEventIsANetworkError) {
+TEST_F(JsonStreamTest, ACutInsideAnEventIsANetworkError) {
   Feed& feed = make_feed();
   feed.event("{\"a\":");
   feed.finish();
   server_.script([&](ServedRequest const&) { return stream(feed); });
-  auto rest = client();
-  auto const watch = run(rest.watch("/w", soon()));
+  auto const watch = open();
   ASSERT_TRUE(watch.has_value());
   auto const event = run((*watch)->next(soon()));
   ASSERT_TRUE(event.has_error());
   EXPECT_EQ(event.error().code, Errc::network);
 }
 
-TEST_F(RestClientTest, AnEventTooLargeIsALimit) {
-  server_.script([](ServedRequest const&) {
-    Answer answer;
-    answer.pieces = {"HTTP/1.1 200 OK\r\n\r\n{\""};
-    std::string const piece(1024 * 1024, 'x');
-    for (std::size_t i = 0; i < WatchStream::kMaxEvent / piece.size(); ++i) {
-      answer.pieces.push_back(piece);
-    }
-    answer.then = Answer::Then::hang;
-    return answer;
-  });
-  auto rest = client();
-  auto const watch = run(rest.watch("/w", soon()));
-  ASSERT_TRUE(watch.has_value());
-  auto const event = run((*watch)->next(soon()));
+TEST_F(JsonStreamTest, TheWholeAnswerHasABound) {
+  server_.script([](ServedRequest const&) { return reply(200, "{\"a\":1}{\"b\":2}"); });
+  auto const whole = open(14);
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_TRUE(run((*whole)->next(soon())).has_value());
+  auto const bounded = open(13);
+  ASSERT_TRUE(bounded.has_value());
+  auto const event = run((*bounded)->next(soon()));
   ASSERT_TRUE(event.has_error());
   EXPECT_EQ(event.error().code, Errc::limit);
+}
+
+// Nothing else on the loop has to wait until a thousand events that came together were read.
+TEST_F(JsonStreamTest, ManyPiecesLetOthersHaveTheirTurn) {
+  std::string events;
+  for (int i = 0; i < 10 * JsonStream::kMaxPiecesPerTurn; ++i) events += "{}";
+  server_.script([&](ServedRequest const&) { return reply(200, events); });
+  auto const watch = open();
+  ASSERT_TRUE(watch.has_value());
+  int turns = 0;
+  int read = 0;
+  std::function<void()> const count = [&] {
+    ++turns;
+    if (read < 10 * JsonStream::kMaxPiecesPerTurn) asio::post(context_, count);
+  };
+  asio::post(context_, count);
+  auto const all = [&]() -> awaitable<bool> {
+    for (;;) {
+      auto const event = co_await (*watch)->next(soon());
+      if (!event || !*event) co_return event.has_value();
+      if (++read == 1) turns = 0;
+    }
+  };
+  EXPECT_TRUE(run(all()));
+  EXPECT_EQ(read, 10 * JsonStream::kMaxPiecesPerTurn);
+  EXPECT_GE(turns, 9);
+}
+
+TEST_F(RestClientTest, APartOfALargeObjectIsReadWithoutTheRest) {
+  std::string const filler(RestClient::kMaxAnswer / 2, 'x');
+  server_.script([&](ServedRequest const&) {
+    return reply(200, R"({"spec":")" + filler + R"(","kind":"Pod","status":[")" +
+                          filler.substr(1000) + "\"]}");
+  });
+  static constexpr JsonField kFields[] = {{"kind", &kJsonScalar}};
+  JsonRule const rule = JsonRule::object_of(kFields);
+  auto rest = client();
+  auto const part = run(rest.get_part("/", rule, soon()));
+  ASSERT_TRUE(part.has_value()) << part.error().text;
+  EXPECT_EQ(*part, R"({"kind":"Pod"})");
+  ASSERT_TRUE(run(rest.get_part("/", rule, soon())).has_value());
+  EXPECT_EQ(server_.requests().back().connection, 1);
+}
+
+TEST_F(RestClientTest, AnswersWithoutEndHaveABound) {
+  for (int const status : {200, 500}) {
+    Feed& feed = make_feed();
+    for (int i = 0; i < 17; ++i) feed.event(std::string(1024 * 1024, 'x'));
+    server_.script([&, status](ServedRequest const&) {
+      Answer answer = stream(feed);
+      answer.pieces.front().replace(9, 3, std::to_string(status));
+      return answer;
+    });
+    auto rest = client();
+    auto const body = run(rest.get("/", soon()));
+    ASSERT_TRUE(body.has_error());
+    EXPECT_EQ(body.error().code, status == 200 ? Errc::limit : Errc::server) << body.error().text;
+  }
 }
 
 TEST_F(RestClientTest, ARefusedWatchIsAnErrorOfItsStatus) {
   server_.script([](ServedRequest const&) { return reply(410, "too old"); });
   auto rest = client();
-  auto const watch = run(rest.watch("/w", soon()));
+  auto const watch =
+      run(rest.stream("/w", JsonSplitter(kJsonEverything), RestClient::kNoBound, soon()));
   ASSERT_TRUE(watch.has_error());
   EXPECT_EQ(watch.error().code, Errc::gone);
 }

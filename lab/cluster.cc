@@ -308,6 +308,7 @@ void Cluster::add_workload(WorkloadSpec spec) {
   workload.uid = next_uid();
   workload.version = ++version_;
   workload.created = system_clock::now();
+  if (spec.kind == WorkloadKind::job) spec.labels[kControllerUid] = workload.uid;
   auto const ready_after = std::exchange(spec.ready_after, Duration::zero());
   workload.spec = std::move(spec);
   workloads_.push_back(std::move(workload));
@@ -333,6 +334,15 @@ bool Cluster::delete_workload(ObjectName const& name) {
   workloads_[*index].removed = true;
   workloads_[*index].spec.replicas = 0;
   reconcile(*index);
+  return true;
+}
+
+bool Cluster::complete_job(ObjectName const& name) {
+  auto const index = index_of(name);
+  if (!index) return false;
+  for (auto const& pod : pods_of(name)) set_phase(pod, "Succeeded");
+  workloads_[*index].completed = true;
+  workloads_[*index].version = ++version_;
   return true;
 }
 

@@ -41,6 +41,7 @@ struct PodSpec {
   std::string phase = "Running";  // Pending (scheduled, no sandbox yet), Running, Succeeded, Failed
   std::string node = "lab-node";  // empty: not scheduled
   std::vector<ContainerPort> container_ports = standard_container_ports();
+  std::vector<ContainerPort> sidecar_ports;  // of an init container that goes on running
   PodPorts ports = standard_ports();
 };
 
@@ -60,6 +61,9 @@ struct ServiceSpec {
   bool headless = false;  // clusterIP: None
 };
 
+// The label that a job's pods are selected by.
+inline constexpr char const* kControllerUid = "batch.kubernetes.io/controller-uid";
+
 enum class WorkloadKind {
   deployment,
   stateful_set,
@@ -69,11 +73,21 @@ enum class WorkloadKind {
   replication_controller
 };
 
+// One of a selector's matchExpressions.
+struct Expression {
+  std::string key;
+  std::string op;  // "In", "NotIn", "Exists", "DoesNotExist"
+  std::vector<std::string> values;
+};
+
 struct WorkloadSpec {
   WorkloadKind kind = WorkloadKind::deployment;
   std::string namespace_ = "default";
   std::string name;
-  Labels labels;  // the selector and the pods' labels; empty: app=NAME
+  // The pods' labels and, without expressions, the selector; empty: app=NAME. A job selects by a
+  // label of its own.
+  Labels labels;
+  std::vector<Expression> expressions;
   int replicas = 1;
   Duration ready_after{};  // from a replacement's creation to its readiness; the first pods are
                            // ready at once
@@ -108,6 +122,7 @@ struct Workload {
   std::uint64_t version = 0;
   std::chrono::system_clock::time_point created;
   bool removed = false;
+  bool completed = false;  // a job
 };
 
 // One entry of the watch history: of a pod or of a service. `before` is null when it was added;
@@ -161,6 +176,7 @@ class Cluster {
   void add_deployment(std::string const& namespace_, std::string const& name, int replicas = 1);
   bool scale(ObjectName const& workload, int replicas);
   bool delete_workload(ObjectName const& workload);  // its pods too
+  bool complete_job(ObjectName const& job);          // its pods have Succeeded
 
   Pod const* find_pod(PodName const& name) const;
   Service const* find_service(ObjectName const& name) const;

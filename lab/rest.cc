@@ -158,6 +158,12 @@ Json pod_json(Pod const& pod) {
                {"restartPolicy", "Always"},
                {"terminationGracePeriodSeconds", 1},
                {"dnsPolicy", "ClusterFirst"}};
+  if (!spec.sidecar_ports.empty()) {
+    Json sidecar = container(spec.sidecar_ports);
+    sidecar["name"] = "sidecar";
+    sidecar["restartPolicy"] = "Always";
+    details["initContainers"] = Json::array({std::move(sidecar)});
+  }
   if (!spec.node.empty()) details["nodeName"] = spec.node;
   return Json{
       {"metadata", std::move(meta)}, {"spec", std::move(details)}, {"status", pod_status(pod)}};
@@ -198,27 +204,42 @@ Json service_json(Service const& service) {
               {"status", Json{{"loadBalancer", Json::object()}}}};
 }
 
+Json workload_selector(WorkloadSpec const& spec) {
+  if (spec.kind == WorkloadKind::replication_controller) return spec.labels;
+  if (spec.kind == WorkloadKind::job) {
+    return Json{{"matchLabels", Json{{kControllerUid, spec.labels.at(kControllerUid)}}}};
+  }
+  if (spec.expressions.empty()) return Json{{"matchLabels", spec.labels}};
+  Json expressions = Json::array();
+  for (auto const& each : spec.expressions) {
+    Json item{{"key", each.key}, {"operator", each.op}};
+    if (!each.values.empty()) item["values"] = each.values;
+    expressions.push_back(std::move(item));
+  }
+  return Json{{"matchExpressions", std::move(expressions)}};
+}
+
 Json workload_json(Cluster const& cluster, Workload const& workload) {
   auto const& spec = workload.spec;
   Json pod_template{{"metadata", Json{{"labels", spec.labels}}},
                     {"spec", Json{{"containers", Json::array({container(spec.container_ports)})}}}};
-  Json details{{"replicas", spec.replicas}};
-  if (spec.kind == WorkloadKind::replication_controller) {
-    details["selector"] = spec.labels;
-  } else {
-    details["selector"] = Json{{"matchLabels", spec.labels}};
-  }
+  Json details{{spec.kind == WorkloadKind::job ? "parallelism" : "replicas", spec.replicas}};
+  details["selector"] = workload_selector(spec);
   details["template"] = std::move(pod_template);
   int ready = 0;
   for (auto const& name : cluster.pods_of(ObjectName(spec.namespace_, spec.name))) {
     if (cluster.find_pod(name)->spec.ready) ++ready;
   }
-  return Json{
-      {"metadata", metadata(spec.namespace_, spec.name, workload.uid, workload.version,
-                            workload.created, spec.labels)},
-      {"spec", std::move(details)},
-      {"status",
-       Json{{"replicas", spec.replicas}, {"readyReplicas", ready}, {"availableReplicas", ready}}}};
+  Json status{{"replicas", spec.replicas}, {"readyReplicas", ready}, {"availableReplicas", ready}};
+  if (spec.kind == WorkloadKind::job) status = Json{{"active", ready}, {"ready", ready}};
+  if (workload.completed) {
+    status = Json{{"succeeded", spec.replicas}};
+    status["conditions"] = Json::array({condition("Complete", true, workload.created)});
+  }
+  return Json{{"metadata", metadata(spec.namespace_, spec.name, workload.uid, workload.version,
+                                    workload.created, spec.labels)},
+              {"spec", std::move(details)},
+              {"status", std::move(status)}};
 }
 
 Json namespace_json(std::string const& name) {

@@ -31,6 +31,8 @@ class ErrcCategory final : public boost::system::error_category {
         return "the server ended the tunnel";
       case Errc::unauthorized:
         return "unauthorized";
+      case Errc::auth_plugin:
+        return "the login plugin failed";
       case Errc::forbidden:
         return "forbidden";
       case Errc::not_found:

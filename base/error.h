@@ -26,6 +26,7 @@ enum class Errc {
   ping_timeout,     // no byte at all after a ping
   going_away,       // the peer announced the end (SPDY GOAWAY)
   unauthorized,     // 401
+  auth_plugin,      // a login plugin failed
   forbidden,        // 403
   not_found,        // 404, or nothing bears the name
   gone,             // 410: a resource version or continue token too old

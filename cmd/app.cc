@@ -39,11 +39,14 @@ void ignore(asio::signal_set& set, std::array<int, 2> const& numbers) {
   }
 }
 
-void raise_descriptor_limit() {
+// What it was before, for the programs that this one starts.
+std::optional<std::uint64_t> raise_descriptor_limit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
+  std::uint64_t const before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+  return before;
 }
 
 std::string read_stdin() {
@@ -137,7 +140,10 @@ ExitCode App::run() {
     for (std::string const& problem : problems) log::error("{}", problem);
     return ExitCode::configuration;
   }
-  raise_descriptor_limit();
+  k8s::ExecOptions& logins = clusters_.plugins().options();
+  logins.descriptor_limit = raise_descriptor_limit();
+  auto const& files = options_.files;
+  logins.input_in_use = std::find(files.begin(), files.end(), "-") != files.end();
   obey(end_signals_, kEndSignals);
   obey(wish_signals_, kWishSignals);
   asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
@@ -186,6 +192,7 @@ void App::reload() {
     return;
   }
   config::Diff const diff = config::diff(manager_.config(), *wanted);
+  clusters_.plugins().options().time_limit = wanted->reliability.auth_timeout;
   manager_.apply(std::move(*wanted));
   watchdog_.set_period(manager_.config().reliability.watchdog_period);
   events::ConfigReloaded reloaded;
@@ -203,6 +210,7 @@ awaitable<void> App::live(config::Config config) {
   if (watcher_) tasks_.spawn(follow_files());
   tasks_.spawn(obey_end_signals());
   tasks_.spawn(obey_wish_signals());
+  clusters_.plugins().options().time_limit = config.reliability.auth_timeout;
   manager_.apply(std::move(config));
   watchdog_.set_period(manager_.config().reliability.watchdog_period);
   if (manager_.config().forwards.empty()) log::warn("there are no forwards; waiting for edits");

@@ -116,6 +116,8 @@ Reason reason_of(Errc code) {
       return Reason::network;
     case Errc::unauthorized:
       return Reason::unauthorized;
+    case Errc::auth_plugin:
+      return Reason::auth_plugin;
     case Errc::forbidden:
       return Reason::forbidden;
     case Errc::not_found:

@@ -37,7 +37,8 @@ RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
 }  // namespace
 
 Result<std::unique_ptr<Cluster>> Cluster::create(asio::any_io_executor executor,
-                                                 net::Resolver& resolver, ClusterAccess access) {
+                                                 net::Resolver& resolver, ExecPlugins& plugins,
+                                                 ClusterAccess access) {
   std::optional<net::TlsContext> tls;
   if (access.server.tls) {
     auto made = net::TlsContext::for_client(tls_config(access.tls));
@@ -45,15 +46,15 @@ Result<std::unique_ptr<Cluster>> Cluster::create(asio::any_io_executor executor,
     tls.emplace(std::move(*made));
   }
   return std::unique_ptr<Cluster>(
-      new Cluster(std::move(executor), resolver, std::move(access), std::move(tls)));
+      new Cluster(std::move(executor), resolver, plugins, std::move(access), std::move(tls)));
 }
 
-Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ClusterAccess access,
-                 std::optional<net::TlsContext> tls)
+Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPlugins& plugins,
+                 ClusterAccess access, std::optional<net::TlsContext> tls)
     : executor_(std::move(executor)),
       access_(std::move(access)),
       tls_(std::move(tls)),
-      credentials_(access_.auth, system_environment().read_file),
+      credentials_(access_.auth, system_environment().read_file, access_.tls, plugins),
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),
@@ -110,6 +111,9 @@ void Cluster::distrust_connections() {
 
 awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
                                         DialOptions options, Duration timeout) {
+  // Not inside the gate, which a login would fill with dials that cannot begin.
+  auto const login = co_await credentials_.identity();
+  if (login.has_error()) co_return login.error();
   DialGate::Pass const pass = co_await gate_.enter();
   auto tunnel =
       co_await dialer_.dial(std::move(name_space), std::move(pod), options, Clock::now() + timeout);
@@ -119,6 +123,7 @@ awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
 awaitable<void> Cluster::stop() {
   co_await end(pods_);
   co_await end(services_);
+  credentials_.stop();
 }
 
 }  // namespace kportal::k8s

@@ -28,12 +28,14 @@ class Cluster {
 
   // Errc::tls or kubeconfig for certificates that cannot be used.
   static Result<std::unique_ptr<Cluster>> create(asio::any_io_executor executor,
-                                                 net::Resolver& resolver, ClusterAccess access);
+                                                 net::Resolver& resolver, ExecPlugins& plugins,
+                                                 ClusterAccess access);
   ~Cluster();
 
   asio::any_io_executor executor() const { return executor_; }
   ClusterAccess const& access() const { return access_; }
   RestClient& rest() { return rest_; }
+  Credentials& credentials() { return credentials_; }
 
   // Started on first use. Good until release_unused_caches() has found it without a subscriber
   // twice, so subscribe at once.
@@ -50,7 +52,8 @@ class Cluster {
   void distrust_connections();
   static constexpr Duration kDistrustPause = std::chrono::seconds(1);
 
-  // Opens a tunnel to the pod. It waits for its turn at the gate; `timeout` begins after that.
+  // Opens a tunnel to the pod. It waits for the login and for its turn at the gate; `timeout`
+  // begins after that.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  Duration timeout);
 
@@ -58,8 +61,8 @@ class Cluster {
   awaitable<void> stop();
 
  private:
-  Cluster(asio::any_io_executor executor, net::Resolver& resolver, ClusterAccess access,
-          std::optional<net::TlsContext> tls);
+  Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPlugins& plugins,
+          ClusterAccess access, std::optional<net::TlsContext> tls);
 
   template <class Cache>
   struct Kept {

@@ -8,12 +8,22 @@
 #include "base/log.h"
 
 namespace kportal::k8s {
+namespace {
+
+ExecOptions exec_options(Environment const& environment) {
+  ExecOptions options;
+  options.variables = environment.variables;
+  return options;
+}
+
+}  // namespace
 
 ClusterPool::ClusterPool(asio::any_io_executor executor, net::Resolver& resolver,
                          Environment environment)
     : executor_(executor),
       resolver_(resolver),
       environment_(std::move(environment)),
+      plugins_(executor, exec_options(environment_)),
       use_changed_(executor),
       tasks_(executor),
       watching_(executor),
@@ -38,7 +48,7 @@ Result<std::shared_ptr<Cluster>> ClusterPool::cluster_of(ClusterAccess const& ac
   auto const known = std::find_if(clusters_.begin(), clusters_.end(),
                                   [&](auto const& cluster) { return cluster->access() == access; });
   if (known != clusters_.end()) return *known;
-  auto created = Cluster::create(executor_, resolver_, access);
+  auto created = Cluster::create(executor_, resolver_, plugins_, access);
   if (created.has_error()) return created.error();
   clusters_.push_back(std::move(*created));
   return clusters_.back();
@@ -219,6 +229,7 @@ awaitable<void> ClusterPool::stop() {
   co_await releasing_.join();
   for (auto const& cluster : clusters_) co_await cluster->stop();
   clusters_.clear();
+  co_await plugins_.stop();
 }
 
 }  // namespace kportal::k8s

@@ -16,6 +16,7 @@
 #include "base/wakeup.h"
 #include "config/watcher.h"
 #include "k8s/cluster.h"
+#include "k8s/exec_plugin.h"
 #include "k8s/subscription.h"
 
 namespace kportal::k8s {
@@ -48,6 +49,9 @@ class ClusterPool {
 
   // Stops the clusters that nobody but the pool holds.
   awaitable<void> release_unused();
+  // Who runs the login plugins of all; their options may be changed at any time.
+  ExecPlugins& plugins() { return plugins_; }
+
   // Stops all. Before destruction; nothing may be asked of it after.
   awaitable<void> stop();
 
@@ -84,6 +88,7 @@ class ClusterPool {
   asio::any_io_executor executor_;
   net::Resolver& resolver_;
   Environment environment_;
+  ExecPlugins plugins_;
   std::map<std::string, Loaded> loaded_;  // by path; what is older than kFresh goes
   std::map<Words, Asked> asked_;          // those with subscribers, and the others for kFresh
   std::vector<std::shared_ptr<Cluster>> clusters_;

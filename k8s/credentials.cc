@@ -6,25 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "base/base64.h"
+
 namespace kportal::k8s {
 namespace {
-
-std::string encode_base64(std::string_view text) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); i += 3) {
-    std::string_view const part = text.substr(i, 3);
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      bits = bits << 8 | (j < part.size() ? static_cast<unsigned char>(part[j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      result += j <= part.size() ? kAlphabet[bits >> (18 - 6 * j) & 63] : '=';
-    }
-  }
-  return result;
-}
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\v\f";
@@ -65,10 +50,77 @@ void add_impersonation(Impersonation const& as, RequestHeaders& headers) {
   }
 }
 
+net::TlsConfig tls_config(ServerTls const& tls, PluginCredential const& credential) {
+  net::TlsConfig config;
+  config.ca_pem = tls.ca_pem;
+  config.server_name = tls.server_name;
+  config.insecure = tls.insecure;
+  config.cert_pem = credential.cert_pem;
+  config.key_pem = credential.key_pem;
+  return config;
+}
+
 }  // namespace
 
 Credentials::Credentials(Auth auth, FileReader read_file)
     : auth_(std::move(auth)), read_file_(std::move(read_file)), token_(auth_.token) {}
+
+Credentials::Credentials(Auth auth, FileReader read_file, ServerTls tls, ExecPlugins& plugins)
+    : Credentials(std::move(auth), std::move(read_file)) {
+  tls_ = std::move(tls);
+  if (auth_.exec) plugin_ = plugins.use(*auth_.exec, auth_.exec_cluster);
+}
+
+Credentials::~Credentials() = default;
+
+awaitable<Result<SharedIdentity>> Credentials::identity() {
+  if (!plugin_) co_return without_plugin();
+  auto const login = co_await (*plugin_)->login(0);
+  if (login.has_error()) co_return login.error();
+  co_return of_login(**login);
+}
+
+awaitable<Result<SharedIdentity>> Credentials::renewed(std::uint64_t refused) {
+  if (plugin_) {
+    auto const login = co_await (*plugin_)->login(refused);
+    if (login.has_error()) co_return login.error();
+    co_return of_login(**login);
+  }
+  bool const newer = refresh(Clock::now()) || generation_ != refused;
+  if (!newer) co_return Error(Errc::unauthorized, "there are no other credentials");
+  co_return without_plugin();
+}
+
+Result<SharedIdentity> Credentials::without_plugin() {
+  auto headers = this->headers(Clock::now());
+  if (headers.has_error()) return headers.error();
+  Identity identity;
+  identity.headers = std::move(*headers);
+  identity.generation = generation_;
+  return std::make_shared<Identity const>(std::move(identity));
+}
+
+// Once for each answer of the plugin, so that tunnels with one certificate resume TLS sessions.
+Result<SharedIdentity> Credentials::of_login(PluginLogin const& login) {
+  if (logged_in_ && logged_in_->generation == login.generation) return logged_in_;
+  PluginCredential const& credential = login.credential;
+  Identity identity;
+  identity.generation = login.generation;
+  identity.login_time = login.took;
+  if (!credential.token.empty()) {
+    identity.headers.emplace_back("Authorization", "Bearer " + credential.token);
+  }
+  add_impersonation(auth_.impersonation, identity.headers);
+  if (!credential.cert_pem.empty()) {
+    identity.cert_pem = credential.cert_pem;
+    identity.key_pem = credential.key_pem;
+    auto context = net::TlsContext::for_client(tls_config(tls_, credential));
+    if (context.has_error()) return context.error();
+    identity.tls = std::make_shared<net::TlsContext>(std::move(*context));
+  }
+  logged_in_ = std::make_shared<Identity const>(std::move(identity));
+  return logged_in_;
+}
 
 Result<RequestHeaders> Credentials::headers(TimePoint now) {
   if (!auth_.token_file.empty() && now >= next_read_) read_token(now);
@@ -80,7 +132,7 @@ Result<RequestHeaders> Credentials::headers(TimePoint now) {
     headers.emplace_back("Authorization", "Bearer " + token_);
   } else if (!auth_.username.empty()) {
     std::string const pair = auth_.username + ":" + auth_.password;
-    headers.emplace_back("Authorization", "Basic " + encode_base64(pair));
+    headers.emplace_back("Authorization", "Basic " + base64(pair));
   }
   add_impersonation(auth_.impersonation, headers);
   return headers;

@@ -142,24 +142,28 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
 // With fresh credentials once, if the first are refused.
 awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string target,
                                                  net::TcpOptions options, TimePoint deadline) {
-  std::uint64_t used = 0;
-  auto first = co_await try_upgrade(kind, target, options, deadline, used);
+  auto const known = co_await credentials_.identity();
+  if (known.has_error()) co_return known.error();
+  auto first = co_await try_upgrade(kind, target, *known, options, deadline);
   if (first.has_value() || first.error().code != Errc::unauthorized) co_return first;
-  // Another request may have fetched the newer ones meanwhile.
-  bool const newer = credentials_.refresh(Clock::now()) || credentials_.generation() != used;
-  if (!newer) co_return first;
-  auto second = co_await try_upgrade(kind, target, options, deadline, used);
+  TimePoint const asked = Clock::now();
+  auto const newer = co_await credentials_.renewed((*known)->generation);
+  // Why the login fails says more than that the old one is no longer good.
+  if (newer.has_error() && newer.error().code == Errc::auth_plugin) co_return newer.error();
+  if (newer.has_error()) co_return first;
+  TimePoint const later = deadline + (Clock::now() - asked);
+  auto second = co_await try_upgrade(kind, target, *newer, options, later);
   co_return second;
 }
 
 awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::string target,
-                                                     net::TcpOptions options, TimePoint deadline,
-                                                     std::uint64_t& generation) {
+                                                     SharedIdentity identity,
+                                                     net::TcpOptions options, TimePoint deadline) {
   std::string const key = net::websocket_key();
-  auto const request = request_head(kind, target, key);
+  auto const request = request_head(kind, target, key, *identity);
   if (request.has_error()) co_return request.error();
-  generation = credentials_.generation();
-  auto connected = co_await route_.connect(tls_, options, deadline);
+  net::TlsContext* const tls = identity->tls ? identity->tls.get() : tls_;
+  auto connected = co_await route_.connect(tls, options, deadline);
   if (connected.has_error()) co_return connected.error();
   Upgraded upgraded = std::move(*connected);
   net::Transport& transport = *upgraded.transport;
@@ -193,9 +197,7 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
 }
 
 Result<std::string> Dialer::request_head(TransportKind kind, std::string const& target,
-                                         std::string const& key) {
-  auto const credentials = credentials_.headers(Clock::now());
-  if (credentials.has_error()) return credentials.error();
+                                         std::string const& key, Identity const& identity) const {
   std::string const host = net::host_port(server_.host, server_.port);
   net::RequestHead head;
   if (kind == TransportKind::websocket) {
@@ -206,7 +208,7 @@ Result<std::string> Dialer::request_head(TransportKind kind, std::string const& 
     head.headers.add("Content-Length", "0");
   }
   head.headers.add("User-Agent", kUserAgent);
-  for (auto const& [name, value] : *credentials) head.headers.add(name, value);
+  for (auto const& [name, value] : identity.headers) head.headers.add(name, value);
   return net::encode(head);
 }
 

@@ -45,8 +45,8 @@ class Dialer {
   Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsContext* tls,
          Credentials& credentials);
 
-  // Errors say which hop failed and how: network, tls, timeout, unauthorized, forbidden, not_found
-  // (no such pod), server, protocol, upgrade_refused.
+  // Errors say which hop failed and how: network, tls, timeout, unauthorized, auth_plugin,
+  // forbidden, not_found (no such pod), server, protocol, upgrade_refused.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  TimePoint deadline);
 
@@ -56,13 +56,12 @@ class Dialer {
 
   awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
                                    TimePoint deadline);
-  // `generation`: of the credentials it sent.
   awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
-                                       net::TcpOptions options, TimePoint deadline,
-                                       std::uint64_t& generation);
+                                       SharedIdentity identity, net::TcpOptions options,
+                                       TimePoint deadline);
   std::string const& place() const { return route_.place(); }
   Result<std::string> request_head(TransportKind kind, std::string const& target,
-                                   std::string const& key);
+                                   std::string const& key, Identity const& identity) const;
 
   Server server_;
   Route route_;

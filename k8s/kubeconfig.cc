@@ -248,7 +248,7 @@ class Resolver {
     if (!error_ && !context.user.empty()) {
       result_.user = {user->first, user->second.origin};
       enter(user->second.origin, "user", user->first);
-      apply_user(user->second);
+      apply_user(user->second, cluster->second);
     }
     if (error_) return *std::move(error_);
     return std::move(result_);
@@ -339,7 +339,7 @@ class Resolver {
     result_.access.proxy = std::move(*proxy);
   }
 
-  void apply_user(UserEntry const& user) {
+  void apply_user(UserEntry const& user, ClusterEntry const& cluster) {
     check_user(user);
     check_exec(user);
     if (error_) return;
@@ -354,7 +354,7 @@ class Resolver {
       }
       return;
     }
-    if (!has_certificate && !has_secret) check_supported(user);
+    if (!has_certificate && !has_secret) apply_plugin(user, cluster);
     Auth& auth = result_.access.auth;
     auth.token = user.token;
     auth.token_file = user.token_file;
@@ -419,14 +419,37 @@ class Resolver {
     }
   }
 
-  void check_supported(UserEntry const& user) {
-    if (user.exec) return fail("exec plugins are not supported yet", Errc::unsupported);
-    std::string const& provider = user.auth_provider;
-    if (provider.empty()) return;
-    bool const removed = provider == "gcp" || provider == "azure";
-    fail(fmt::format("auth-provider {} {}: use an exec plugin instead", provider,
-                     removed ? "was removed from Kubernetes" : "is not supported"),
-         Errc::unsupported);
+  // Only where there is no other credential, as client-go does.
+  void apply_plugin(UserEntry const& user, ClusterEntry const& cluster) {
+    if (!user.auth_provider.empty()) return refuse_provider(user.auth_provider);
+    if (!user.exec) return;
+    Auth& auth = result_.access.auth;
+    auth.exec = user.exec;
+    if (!user.exec->provide_cluster_info) return;
+    ExecClusterInfo info;
+    info.server = cluster.server;
+    info.tls_server_name = cluster.tls_server_name;
+    info.insecure_skip_tls_verify = cluster.insecure_skip_tls_verify;
+    info.ca_pem = result_.access.tls.ca_pem;
+    info.proxy_url = cluster.proxy_url;
+    info.disable_compression = cluster.disable_compression;
+    info.config = cluster.exec_extension;
+    auth.exec_cluster = std::move(info);
+  }
+
+  void refuse_provider(std::string const& name) {
+    std::string_view cure = "use an exec plugin or a token";
+    if (name == "gcp") {
+      cure =
+          "it was removed from Kubernetes; install gke-gcloud-auth-plugin and run gcloud container "
+          "clusters get-credentials";
+    } else if (name == "azure") {
+      cure =
+          "it was removed from Kubernetes; install kubelogin and run kubelogin convert-kubeconfig";
+    } else if (name == "oidc") {
+      cure = "use the exec plugin kubectl oidc-login, or a token";
+    }
+    fail(fmt::format("auth-provider {} is not supported: {}", name, cure), Errc::unsupported);
   }
 
   Kubeconfig const& kubeconfig_;

@@ -34,7 +34,8 @@ using FileReader =
 struct Environment {
   std::function<std::optional<std::string>(std::string const& name)> variable;
   FileReader read_file;
-  std::string working_directory;  // absolute; for the relative paths of files themselves
+  std::string working_directory;            // absolute; for the relative paths of files themselves
+  std::vector<std::string> variables = {};  // NAME=value, all; for login plugins
 };
 // getenv, and plain blocking reads. Its FileReader may be used alone.
 Environment system_environment();
@@ -49,6 +50,8 @@ struct ClusterEntry {
   std::string certificate_authority;
   std::string certificate_authority_data;
   std::string proxy_url;
+  bool disable_compression = false;
+  std::string exec_extension;  // JSON, of the extension client.authentication.k8s.io/exec
   bool operator==(ClusterEntry const&) const = default;
 };
 
@@ -138,12 +141,26 @@ struct ServerTls {
   bool operator==(ServerTls const&) const = default;
 };
 
+// What a plugin is told of the cluster if its configuration asks for it.
+struct ExecClusterInfo {
+  std::string server;  // as written
+  std::string tls_server_name;
+  bool insecure_skip_tls_verify = false;
+  std::string ca_pem;
+  std::string proxy_url;  // as written
+  bool disable_compression = false;
+  std::string config;  // JSON; empty = none
+  bool operator==(ExecClusterInfo const&) const = default;
+};
+
 struct Auth {
   std::string token;
   std::string token_file;  // absolute; wins over `token` while it is readable
   std::string username;    // basic authentication if not empty
   std::string password;
   Impersonation impersonation;
+  std::optional<ExecConfig> exec;  // only where there is no other credential
+  std::optional<ExecClusterInfo> exec_cluster;
   bool operator==(Auth const&) const = default;
 };
 
@@ -176,8 +193,7 @@ struct ResolvedContext {
 
 // The named context ("" = the current one), with its CA, certificate and key files read now; a
 // token file is not read here. User credentials are left out for a server without TLS, as kubectl
-// does. Errc::no_such_context, Errc::kubeconfig, Errc::unsupported (exec plugin, auth provider,
-// proxy-url).
+// does. Errc::no_such_context, Errc::kubeconfig, Errc::unsupported (auth provider).
 Result<ResolvedContext> resolve_context(Kubeconfig const& kubeconfig, std::string const& context,
                                         Environment const& environment);
 

@@ -9,7 +9,8 @@ namespace kportal::k8s {
 namespace {
 
 bool needs_change(Errc code) {
-  return code == Errc::unauthorized || code == Errc::forbidden || code == Errc::not_found;
+  return code == Errc::unauthorized || code == Errc::auth_plugin || code == Errc::forbidden ||
+         code == Errc::not_found;
 }
 
 }  // namespace

@@ -62,18 +62,12 @@ bool is_address(std::string const& host) {
   return !error;
 }
 
-awaitable<Result<HttpHeaders>> ask(Credentials& credentials, bool refresh) {
-  auto const now = Clock::now();
-  if (refresh && !credentials.refresh(now)) {
-    co_return Error(Errc::unauthorized, "there are no other credentials");
-  }
-  co_return credentials.headers(now);
-}
-
 }  // namespace
 
 Authorize authorize_by(Credentials& credentials) {
-  return [&credentials](bool refresh) { return ask(credentials, refresh); };
+  return [&credentials](std::uint64_t refused) {
+    return refused == 0 ? credentials.identity() : credentials.renewed(refused);
+  };
 }
 
 Error status_error(int status, std::string_view retry_after, std::string_view body) {
@@ -207,22 +201,35 @@ awaitable<Result<std::string>> RestClient::request(std::string method, std::stri
 }
 
 awaitable<RestClient::OpenResult> RestClient::open(std::string method, std::string target,
-                                                   std::string body, TimePoint deadline) {
+                                                   std::string body, TimePoint& deadline) {
   HttpRequest const request = make_request(std::move(method), std::move(target), std::move(body));
-  if (!config_.authorize) co_return co_await attempt(request, HttpHeaders(), deadline);
-  auto const known = co_await config_.authorize(false);
+  auto const known = co_await login(0, deadline);
   if (!known) co_return known.error();
-  auto first = co_await attempt(request, *known, deadline);
+  auto first = co_await attempt(request, **known, deadline);
   bool const refused = first.has_error() && first.error().code == Errc::unauthorized;
-  if (!refused) co_return std::move(first);
-  auto const fresh = co_await config_.authorize(true);
+  if (!refused || !config_.authorize) co_return std::move(first);
+  auto const fresh = co_await login((*known)->generation, deadline);
+  // Why the login fails says more than that the old one is no longer good.
+  if (!fresh && fresh.error().code == Errc::auth_plugin) co_return fresh.error();
   if (!fresh) co_return std::move(first);
-  co_return co_await attempt(request, *fresh, deadline);
+  co_return co_await attempt(request, **fresh, deadline);
 }
 
-awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, HttpHeaders identity,
+awaitable<Result<SharedIdentity>> RestClient::login(std::uint64_t refused, TimePoint& deadline) {
+  if (!config_.authorize) co_return std::make_shared<Identity const>();
+  TimePoint const began = Clock::now();
+  auto identity = co_await config_.authorize(refused);
+  if (deadline != kNever) deadline += Clock::now() - began;
+  co_return identity;
+}
+
+awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, Identity const& identity,
                                                       TimePoint deadline) {
-  request.headers.insert(request.headers.end(), identity.begin(), identity.end());
+  request.headers.insert(request.headers.end(), identity.headers.begin(), identity.headers.end());
+  if (!identity.cert_pem.empty()) {
+    request.tls.cert_pem = identity.cert_pem;
+    request.tls.key_pem = identity.key_pem;
+  }
   auto addresses = co_await this->addresses(deadline);
   if (!addresses) co_return failed(addresses.error());
   request.addresses = std::move(*addresses);

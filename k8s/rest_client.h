@@ -23,11 +23,13 @@ class Resolver;
 namespace kportal::k8s {
 
 class Credentials;
+struct Identity;
 
-// The headers that say who asks: Authorization, Impersonate-*. Asked before every request, so it
-// should remember. `refresh` is true after a 401: what it gave is no longer good; it fails if it
-// has nothing else to give.
-using Authorize = std::function<awaitable<Result<HttpHeaders>>(bool refresh)>;
+// Who asks. Asked before every request, so it should remember. `refused`: the generation that was
+// answered 401, 0 = none; it fails if it has no other to give. How long it takes counts towards no
+// deadline.
+using Authorize =
+    std::function<awaitable<Result<std::shared_ptr<Identity const>>>(std::uint64_t refused)>;
 // From credentials that outlive it.
 Authorize authorize_by(Credentials& credentials);
 
@@ -105,9 +107,12 @@ class RestClient {
   awaitable<Result<std::string>> request(std::string method, std::string target, std::string body,
                                          TimePoint deadline);
   // Both return with the head of a 2xx answer read.
+  // Puts off the deadline by what the login took.
   awaitable<OpenResult> open(std::string method, std::string target, std::string body,
-                             TimePoint deadline);
-  awaitable<OpenResult> attempt(HttpRequest request, HttpHeaders identity, TimePoint deadline);
+                             TimePoint& deadline);
+  awaitable<Result<std::shared_ptr<Identity const>>> login(std::uint64_t refused,
+                                                           TimePoint& deadline);
+  awaitable<OpenResult> attempt(HttpRequest request, Identity const& identity, TimePoint deadline);
   awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
   HttpRequest make_request(std::string method, std::string const& target, std::string body) const;
   Error failed(Error const& error);

@@ -53,11 +53,18 @@ std::optional<std::string> read_variable(std::string const& name) {
   return std::string(value);
 }
 
+std::vector<std::string> all_variables() {
+  std::vector<std::string> all;
+  for (char** each = environ; *each != nullptr; ++each) all.emplace_back(*each);
+  return all;
+}
+
 }  // namespace
 
 Environment system_environment() {
   std::error_code ignored;
-  return {read_variable, read_whole_file, std::filesystem::current_path(ignored).string()};
+  return {read_variable, read_whole_file, std::filesystem::current_path(ignored).string(),
+          all_variables()};
 }
 
 }  // namespace kportal::k8s

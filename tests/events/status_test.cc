@@ -86,6 +86,7 @@ TEST(ReasonTest, EveryErrcHasOne) {
       {Errc::ping_timeout, Reason::timeout},
       {Errc::going_away, Reason::network},
       {Errc::unauthorized, Reason::unauthorized},
+      {Errc::auth_plugin, Reason::auth_plugin},
       {Errc::forbidden, Reason::forbidden},
       {Errc::not_found, Reason::not_found},
       {Errc::gone, Reason::server},

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "k8s/credentials.h"
 #include "tests/k8s/http_server.h"
 
 namespace kportal::k8s {
@@ -58,11 +59,17 @@ class RestClientTest : public RestFixture {
   RestClient client() { return client(config()); }
 };
 
-awaitable<Result<HttpHeaders>> token(std::string text) {
-  co_return HttpHeaders{{"Authorization", "Bearer " + text}};
+awaitable<Result<SharedIdentity>> token(std::string text) {
+  Identity identity;
+  identity.headers.emplace_back("Authorization", "Bearer " + text);
+  co_return std::make_shared<Identity const>(std::move(identity));
 }
-awaitable<Result<HttpHeaders>> no_token() {
-  co_return Error(Errc::unauthorized, "login failed");
+awaitable<Result<SharedIdentity>> slow_token(Duration time) {
+  co_await sleep_until(Clock::now() + time);
+  co_return co_await token("t");
+}
+awaitable<Result<SharedIdentity>> no_token(Errc why = Errc::unauthorized) {
+  co_return Error(why, "login failed");
 }
 
 TEST_F(RestClientTest, GetsABodyAsTheConfiguredUser) {
@@ -70,7 +77,7 @@ TEST_F(RestClientTest, GetsABodyAsTheConfiguredUser) {
   auto c = config();
   c.path_prefix = "/prefix";
   c.user_agent = "kportal-cpp/1";
-  c.authorize = [](bool) { return token("t"); };
+  c.authorize = [](std::uint64_t) { return token("t"); };
   auto rest = client(c);
   auto const body = run(rest.get("/api/v1/pods?limit=1", soon()));
   ASSERT_TRUE(body.has_value()) << body.error().text;
@@ -117,7 +124,7 @@ TEST_F(RestClientTest, A401IsTriedOnceWithFreshCredentials) {
     return r.headers.at("authorization") == "Bearer new" ? reply(200, "in") : reply(401, "");
   });
   auto c = config();
-  c.authorize = [](bool refresh) { return token(refresh ? "new" : "old"); };
+  c.authorize = [](std::uint64_t refused) { return token(refused == 1 ? "new" : "old"); };
   auto rest = client(c);
   auto const body = run(rest.get("/", soon()));
   ASSERT_TRUE(body.has_value()) << body.error().text;
@@ -127,7 +134,7 @@ TEST_F(RestClientTest, A401IsTriedOnceWithFreshCredentials) {
 TEST_F(RestClientTest, ASecond401IsFinal) {
   server_.script([](ServedRequest const&) { return reply(401, ""); });
   auto c = config();
-  c.authorize = [](bool) { return token("old"); };
+  c.authorize = [](std::uint64_t) { return token("old"); };
   auto rest = client(c);
   auto const body = run(rest.get("/", soon()));
   ASSERT_TRUE(body.has_error());
@@ -138,7 +145,7 @@ TEST_F(RestClientTest, ASecond401IsFinal) {
 TEST_F(RestClientTest, WithoutOtherCredentialsTheServersOwnAnswerIsTold) {
   server_.script([](ServedRequest const&) { return reply(401, "token expired"); });
   auto c = config();
-  c.authorize = [](bool refresh) { return refresh ? no_token() : token("old"); };
+  c.authorize = [](std::uint64_t refused) { return refused != 0 ? no_token() : token("old"); };
   auto rest = client(c);
   auto const body = run(rest.get("/", soon()));
   ASSERT_TRUE(body.has_error());
@@ -147,9 +154,29 @@ TEST_F(RestClientTest, WithoutOtherCredentialsTheServersOwnAnswerIsTold) {
   EXPECT_EQ(server_.requests().size(), 1U);
 }
 
+TEST_F(RestClientTest, APluginThatFailsAfterA401SaysWhy) {
+  server_.script([](ServedRequest const&) { return reply(401, "token expired"); });
+  auto c = config();
+  c.authorize = [](std::uint64_t refused) {
+    return refused != 0 ? no_token(Errc::auth_plugin) : token("old");
+  };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", soon()));
+  EXPECT_EQ(body.error(), Error(Errc::auth_plugin, "login failed"));
+}
+
+TEST_F(RestClientTest, ALoginsTimeDoesNotCountTowardsTheDeadline) {
+  server_.script([](ServedRequest const&) { return reply(200, "in"); });
+  auto c = config();
+  c.authorize = [](std::uint64_t) { return slow_token(200ms); };
+  auto rest = client(c);
+  auto const body = run(rest.get("/", Clock::now() + 150ms));
+  EXPECT_TRUE(body.has_value()) << body.error().text;
+}
+
 TEST_F(RestClientTest, AFailedLoginAsksNothing) {
   auto c = config();
-  c.authorize = [](bool) { return no_token(); };
+  c.authorize = [](std::uint64_t) { return no_token(); };
   auto rest = client(c);
   auto const body = run(rest.get("/", soon()));
   ASSERT_TRUE(body.has_error());

@@ -270,21 +270,26 @@ std::string state_of(Pod const& pod) {
   return pod.name + " is not Ready";
 }
 
+// Why a workload has no pods at work; empty if it should have some.
+std::string rest_of(TargetView const& view) {
+  if (view.workload == nullptr) return {};
+  if (view.workload->replicas == 0) return "; it is scaled to 0 replicas";
+  return view.workload->rest.empty() ? "" : "; it " + view.workload->rest;
+}
+
 Error none_eligible(TargetQuery const& query, TargetView const& view, Candidates const& found) {
   std::string const what = describe(query.target);
   if (found.pods.empty()) {
-    bool const scaled_down = view.workload != nullptr && view.workload->replicas == 0;
-    return {Errc::no_ready_pod,
-            fmt::format("{}: there are none in namespace {}{}",
-                        query.target.name.empty() ? what : "pods of " + what, query.namespace_,
-                        scaled_down ? "; it is scaled to 0" : "")};
+    return {Errc::no_ready_pod, fmt::format("{}: there are none in namespace {}{}",
+                                            query.target.name.empty() ? what : "pods of " + what,
+                                            query.namespace_, rest_of(view))};
   }
   std::vector<std::string> states;
   for (Pod const* pod : found.pods) states.push_back(state_of(*pod));
   bool const running_is_enough = query.allow_unready || found.exact;
   return {Errc::no_ready_pod,
-          fmt::format("{}: no pod is {}: {}", what, running_is_enough ? "running" : "Ready",
-                      join_some(std::move(states)))};
+          fmt::format("{}: no pod is {}: {}{}", what, running_is_enough ? "running" : "Ready",
+                      join_some(std::move(states)), rest_of(view))};
 }
 
 std::string message_of(TargetQuery const& query, Candidates const& found, Pod const& pod,

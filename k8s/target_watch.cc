@@ -58,7 +58,9 @@ std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_u
     view.workload = workload_->has_value() ? &**workload_ : nullptr;
   }
   memory_.in_use = std::move(in_use);
-  return choose_pods(query_, view, memory_);
+  auto choices = choose_pods(query_, view, memory_);
+  if (is_workload(query_.target.kind)) doubt_workload(choices.has_error());
+  return choices;
 }
 
 Result<Choices> TargetWatch::one_unseen() const {
@@ -129,22 +131,57 @@ std::string TargetWatch::workload_path() const {
                      percent_encode(query_.target.name));
 }
 
-// A workload's selector cannot change, so it is asked for once and again only when in doubt.
+// A workload is not watched: that would need further rights, and it hardly ever changes. Another of
+// its name, or another selector, shows in its pods.
 awaitable<void> TargetWatch::follow_workload() {
   for (;;) {
-    TimePoint const deadline = Clock::now() + Cluster::kRequestTimeout;
+    TimePoint const asked = Clock::now();
+    TimePoint const deadline = asked + Cluster::kRequestTimeout;
     auto const answer = co_await cluster_.rest().get_part(workload_path(), kWorkloadRule, deadline);
-    workload_.reset();
+    bool known = false;
     if (answer.has_error()) {
-      workload_.emplace(answer.error());
+      known = take_workload(answer.error());
     } else {
-      workload_.emplace(parse_workload(*answer));
+      known = take_workload(parse_workload(*answer));
     }
     changed_();
-    TimePoint const again = workload_->has_error() ? Clock::now() + kWorkloadRetry : kNever;
-    bool const asked = co_await ask_again_.wait_until(again);
-    static_cast<void>(asked);
+    TimePoint const again = known && !no_choice_ ? kNever : asked + kWorkloadRetry;
+    bool const doubted = co_await ask_again_.wait_until(again);
+    static_cast<void>(doubted);
+    co_await sleep_until(asked + kWorkloadPause);
   }
+}
+
+// False if it has to be asked for again. What was known stays good until the server says otherwise.
+bool TargetWatch::take_workload(Result<Workload> answer) {
+  bool const known = answer.has_value();
+  bool const had = workload_ && workload_->has_value();
+  if (known || !had || answer.error().code == Errc::not_found) {
+    workload_.reset();
+    workload_.emplace(std::move(answer));
+  }
+  return known;
+}
+
+void TargetWatch::doubt_workload(bool failed) {
+  auto family = this->family();
+  bool const changed = family_ && family != *family_;
+  family_ = std::move(family);
+  bool const news = !std::exchange(no_choice_, failed) && failed;
+  if (changed || news) ask_again_.set();
+}
+
+// The pods that the workload selects, and those whose names say that one of its name made them.
+std::set<std::string> TargetWatch::family() const {
+  // Of a longer name only a part is in the names of its pods.
+  std::string const prefix = (query_.target.name + "-").substr(0, 40);
+  bool const known = workload_ && workload_->has_value();
+  std::set<std::string> uids;
+  for (auto const& [name, pod] : pods_.objects()) {
+    bool const selected = known && (*workload_)->selector.matches(pod.labels);
+    if (selected || name.starts_with(prefix)) uids.insert(pod.uid);
+  }
+  return uids;
 }
 
 }  // namespace kportal::k8s

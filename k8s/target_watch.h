@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,9 @@ class Cluster;
 
 class TargetWatch {
  public:
-  // A workload that could not be read, or is not there, is asked for again this often.
+  // A workload is asked for again this soon after its pods made one doubt it,
+  static constexpr Duration kWorkloadPause = std::chrono::seconds(2);
+  // and this often while it could not be read or has no pod that may be used.
   static constexpr Duration kWorkloadRetry = std::chrono::seconds(10);
 
   // `changed` is called on the loop whenever choose() may give something new; it must only take
@@ -46,6 +49,9 @@ class TargetWatch {
  private:
   Result<Choices> one_unseen() const;
   awaitable<void> follow_workload();
+  bool take_workload(Result<Workload> answer);
+  void doubt_workload(bool failed);
+  std::set<std::string> family() const;
   std::string workload_path() const;
   Pod const* find(std::string const& pod, std::string const& uid) const;
 
@@ -54,8 +60,10 @@ class TargetWatch {
   std::function<void()> changed_;
   TargetMemory memory_;
   PodCache& pods_;
-  ServiceCache* services_ = nullptr;          // for a service only
-  std::optional<Result<Workload>> workload_;  // for a workload only
+  ServiceCache* services_ = nullptr;             // for a service only
+  std::optional<Result<Workload>> workload_;     // for a workload only
+  bool no_choice_ = false;                       // the last choose() ended in an error
+  std::optional<std::set<std::string>> family_;  // the uids of its pods, as last seen
   Wakeup ask_again_;
   Subscription pods_changed_;
   Subscription services_changed_;

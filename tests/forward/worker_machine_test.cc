@@ -474,5 +474,230 @@ TEST_F(WorkerMachineTest, StoppingResetsWhatIsHeldAndDialsNoMore) {
   EXPECT_TRUE(all<Dial>().empty());
 }
 
+// A machine that keeps tunnels to as many as four pods.
+class RoundRobinMachineTest : public WorkerMachineTest {
+ protected:
+  RoundRobinMachineTest() { machine_.set_max_pods(4); }
+
+  void choose(std::vector<std::string> const& names, std::vector<TunnelId> const& gone = {}) {
+    Result<k8s::Choices> choices = k8s::Choices();
+    for (std::string const& name : names) choices->push_back(*pod(name));
+    machine_.resolved(std::move(choices), gone, now_);
+    take();
+  }
+  // With a tunnel up to each; in their order.
+  std::vector<TunnelId> serving_all(std::vector<std::string> const& names) {
+    start();
+    choose(names);
+    std::vector<TunnelId> ids;
+    for (Dial const& dial : all<Dial>()) ids.push_back(dial.tunnel);
+    EXPECT_EQ(ids.size(), names.size());
+    for (TunnelId const id : ids) dialled(id);
+    return ids;
+  }
+  // The pods that the next `n` connections go to.
+  std::string next(int n) {
+    std::string pods;
+    for (int i = 0; i < n; ++i) {
+      accept(++last_connection_);
+      auto const placed = all<PlaceConnection>();
+      if (placed.empty()) return pods + "-";
+      pods += machine_.pool().find(placed.front().tunnel)->pod;
+    }
+    return pods;
+  }
+
+  ConnectionId last_connection_ = 100;
+};
+
+TEST_F(RoundRobinMachineTest, DialsAllPodsAtOnceAndTakesThemInTurn) {
+  serving_all({"a", "b", "c"});
+  EXPECT_EQ(next(7), "abcabca");
+}
+
+TEST_F(RoundRobinMachineTest, OnlyTheFirstTunnelUpIsToldAndItTakesConnectionsAlone) {
+  start();
+  choose({"a", "b"});
+  auto const dials = all<Dial>();
+  dialled(dials[1].tunnel);
+  EXPECT_EQ(only<MarkConnected>().tunnel, dials[1].tunnel);
+  EXPECT_FALSE(only<MarkConnected>().refresh);
+  EXPECT_EQ(next(2), "bb");
+  dialled(dials[0].tunnel);
+  EXPECT_TRUE(all<MarkConnected>().empty());
+  EXPECT_EQ(next(2), "ab");
+}
+
+TEST_F(RoundRobinMachineTest, DistributesWhatWasHeld) {
+  start();
+  accept(1);
+  accept(2);
+  choose({"a", "b"});
+  auto const dials = all<Dial>();
+  dialled(dials[0].tunnel);
+  EXPECT_EQ(all<PlaceConnection>().size(), 2u);
+}
+
+TEST_F(RoundRobinMachineTest, KeepsToItsNumberOfPodsAndNoNewPodPushesOneOut) {
+  serving_all({"a", "b", "c", "d"});
+  choose({"new", "a", "b", "c", "d"});
+  EXPECT_TRUE(all<Dial>().empty());
+  EXPECT_EQ(next(4), "abcd");
+  choose({"new", "a", "c", "d"});
+  EXPECT_EQ(only<Dial>().choice.pod, "new");
+}
+
+TEST_F(RoundRobinMachineTest, AnUnreadyPodIsLeftAtOnceAndItsConnectionsGoOn) {
+  auto const ids = serving_all({"a", "b", "c"});
+  EXPECT_EQ(next(3), "abc");
+  choose({"a", "c"});
+  EXPECT_TRUE(all<CloseTunnel>().empty());
+  EXPECT_EQ(next(4), "acac");
+  machine_.connection_ended(102, ids[1], now_, ConnectionEnd(), now_);
+  take();
+  EXPECT_EQ(only<CloseTunnel>().tunnel, ids[1]);
+}
+
+TEST_F(RoundRobinMachineTest, APodThatIsNotWantedStaysUntilAnotherIsUp) {
+  auto const ids = serving_all({"a"});
+  choose({"b"});
+  EXPECT_EQ(next(2), "aa");
+  dialled(ids[0] + 1);
+  EXPECT_TRUE(only<MarkConnected>().refresh);
+  EXPECT_EQ(next(2), "bb");
+}
+
+TEST_F(RoundRobinMachineTest, ANewPodJoins) {
+  serving_all({"a", "b"});
+  choose({"c", "a", "b"});
+  dialled(only<Dial>().tunnel);
+  EXPECT_TRUE(all<MarkConnected>().empty());
+  EXPECT_EQ(next(3), "abc");
+}
+
+TEST_F(RoundRobinMachineTest, OnlyTheLossOfTheLastTunnelIsOne) {
+  auto const ids = serving_all({"a", "b"});
+  closed(ids[0]);
+  EXPECT_TRUE(all<MarkDisconnected>().empty());
+  EXPECT_EQ(only<MarkMoved>().tunnel, ids[1]);
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+  EXPECT_EQ(next(2), "bb");
+  closed(ids[1]);
+  EXPECT_EQ(only<MarkDisconnected>().pod, "b");
+  EXPECT_EQ(next(1), "-");
+}
+
+TEST_F(RoundRobinMachineTest, AGonePodIsLeftSilentlyWhileOthersServe) {
+  auto const ids = serving_all({"a", "b"});
+  choose({"b"}, {ids[0]});
+  EXPECT_TRUE(all<MarkDisconnected>().empty());
+  EXPECT_EQ(only<MarkMoved>().tunnel, ids[1]);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, ids[0]);
+  EXPECT_EQ(next(2), "bb");
+}
+
+TEST_F(RoundRobinMachineTest, APodThatCannotBeDialledStopsNobodyAndHasItsOwnPace) {
+  start();
+  choose({"a", "b"});
+  auto const dials = all<Dial>();
+  dial_failed(dials[0].tunnel, Errc::network);  // `b` may come yet
+  EXPECT_TRUE(all<MarkFailed>().empty());
+  TunnelId const again = only<Dial>().tunnel;
+  dialled(dials[1].tunnel);
+  dial_failed(again, Errc::network);
+  EXPECT_TRUE(all<MarkFailed>().empty());
+  EXPECT_TRUE(all<Dial>().empty());
+  EXPECT_EQ(next(2), "bb");
+  closed(dials[1].tunnel);
+  EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+}
+
+TEST_F(RoundRobinMachineTest, SaysSoWhenNoPodCanBeDialled) {
+  start();
+  choose({"a", "b"});
+  auto const dials = all<Dial>();
+  dial_failed(dials[0].tunnel, Errc::network);
+  EXPECT_TRUE(all<MarkFailed>().empty());
+  dial_failed(dials[1].tunnel, Errc::network);
+  EXPECT_EQ(only<MarkFailed>().reason, Reason::network);
+}
+
+TEST_F(RoundRobinMachineTest, ARefusedConnectionGoesToAnotherPodAndThePodIsPassedOver) {
+  auto const ids = serving_all({"a", "b", "c"});
+  accept(1);
+  ended(1, ids[0], Errc::pod_refused, true);
+  EXPECT_EQ(only<PlaceConnection>().tunnel, ids[1]);
+  EXPECT_TRUE(all<ResetConnection>().empty());
+  EXPECT_EQ(next(4), "cbcb");
+  now_ += WorkerMachine::kShun;
+  EXPECT_EQ(next(3), "cab");
+}
+
+TEST_F(RoundRobinMachineTest, WhatAllPodsRefuseIsReset) {
+  auto const ids = serving_all({"a", "b"});
+  accept(1);
+  ended(1, ids[0], Errc::pod_refused, true);
+  ended(1, ids[1], Errc::pod_refused, true);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::refused);
+  EXPECT_EQ(next(2), "ab");  // none is good: all have their turn
+}
+
+TEST_F(RoundRobinMachineTest, WhatAPodMayHaveSeenIsNotMoved) {
+  auto const ids = serving_all({"a", "b"});
+  accept(1);
+  ended(1, ids[0], Errc::pod_refused, false);
+  EXPECT_EQ(only<ResetConnection>().reason, Reason::refused);
+}
+
+TEST_F(RoundRobinMachineTest, AProbeThatFailsLeavesThePodOutUntilOneSucceeds) {
+  auto const ids = serving_all({"a", "b"});
+  EXPECT_EQ(machine_.next_to_probe(now_), ids[0]);
+  machine_.probed(ids[0], false, now_);
+  EXPECT_EQ(next(2), "bb");
+  EXPECT_EQ(machine_.next_to_probe(now_), ids[1]);
+  EXPECT_EQ(machine_.next_to_probe(now_), ids[1]);
+  machine_.probed(ids[0], true, now_);
+  EXPECT_EQ(next(2), "ab");
+}
+
+TEST_F(RoundRobinMachineTest, ARefreshReplacesEachTunnelAndIsToldOnce) {
+  auto const ids = serving_all({"a", "b"});
+  machine_.refresh(now_);
+  take();
+  auto const dials = all<Dial>();
+  ASSERT_EQ(dials.size(), 2u);
+  EXPECT_EQ(next(2), "ab");
+  dialled(dials[0].tunnel);
+  EXPECT_TRUE(only<MarkConnected>().refresh);
+  dialled(dials[1].tunnel);
+  EXPECT_TRUE(all<MarkConnected>().empty());
+  EXPECT_EQ(next(2), "ab");
+  EXPECT_FALSE(machine_.pool().is_up(ids[0]) || machine_.pool().is_up(ids[1]));
+  EXPECT_TRUE(all<Dial>().empty());
+}
+
+TEST_F(RoundRobinMachineTest, TheBudgetOfDialsIsForEachPod) {
+  auto const ids = serving_all({"a", "b"});
+  TunnelId tunnel = ids[0];
+  int dials = 2;
+  for (int i = 0; i < 40; ++i) {
+    closed(tunnel, true);
+    if (all<Dial>().empty()) break;
+    ++dials;
+    tunnel = only<Dial>().tunnel;
+    dialled(tunnel);
+  }
+  EXPECT_EQ(dials, 20);
+}
+
+TEST_F(RoundRobinMachineTest, AnotherClusterReplacesAllTunnels) {
+  serving_all({"a", "b"});
+  machine_.renew(now_);
+  choose({"a", "b"});
+  EXPECT_EQ(all<Dial>().size(), 2u);
+  EXPECT_EQ(next(2), "ab");
+}
+
 }  // namespace
 }  // namespace kportal::forward

@@ -452,6 +452,22 @@ TEST(ObjectsTest, ReadsAWorkloadsSelector) {
   }
 }
 
+TEST(ObjectsTest, ReadsWhyAJobRests) {
+  auto const rest = [](std::string const& fields) {
+    auto const job = parse_workload(R"({"metadata":{"name":"a"},)" + fields + "}");
+    EXPECT_TRUE(job) << job.error().text;
+    return job ? job->rest : "error";
+  };
+  EXPECT_EQ(rest(R"("spec":{"suspend":false},"status":{})"), "");
+  EXPECT_EQ(rest(R"("spec":{"suspend":true})"), "is suspended");
+  EXPECT_EQ(rest(R"("status":{"conditions":[{"type":"SuccessCriteriaMet","status":"True"},
+                                            {"type":"Complete","status":"True"}]})"),
+            "has completed");
+  EXPECT_EQ(rest(R"("status":{"conditions":[{"type":"Failed","status":"True"}]})"), "has failed");
+  EXPECT_EQ(rest(R"("status":{"conditions":[{"type":"Complete","status":"False"}]})"), "");
+  EXPECT_EQ(rest(R"("status":{"conditions":[{"type":"Available","status":"True"}]})"), "");
+}
+
 TEST(ObjectsTest, AnEmptySelectorIsEverythingAndNoneIsNothing) {
   EXPECT_TRUE(workload_with("{}")->selector.matches_everything());
   EXPECT_TRUE(workload_with("null")->selector.matches_nothing());

@@ -97,7 +97,7 @@ Scene selector_scene(std::string selector) {
 Scene workload_scene(TargetKind kind = TargetKind::deployment) {
   Scene scene;
   scene.query.target = {kind, "api", ""};
-  scene.workload = Workload{"shop", "api", Selector::of_labels({{"app", "api"}}), 3};
+  scene.workload = Workload{"shop", "api", Selector::of_labels({{"app", "api"}}), 3, ""};
   return scene;
 }
 
@@ -211,7 +211,7 @@ TEST(TargetTest, AnUnreadyPodThatWasNotUsedIsNotTaken) {
 TEST(TargetTest, APodInUseIsKnownByItsUid) {
   Scene scene = pod_scene("db");
   scene.query.target = {TargetKind::statefulset, "db", ""};
-  scene.workload = Workload{"shop", "db", Selector::of_labels({{"app", "db"}}), 1};
+  scene.workload = Workload{"shop", "db", Selector::of_labels({{"app", "db"}}), 1, ""};
   Pod& pod = scene.add(make_pod("db-0", 1, {{"app", "db"}}));
   scene.memory.in_use = {"uid-before"};
   pod.ready = false;
@@ -368,7 +368,30 @@ TEST(TargetTest, AWorkloadWithoutPodsHasNoReadyPod) {
   Scene scene = workload_scene();
   scene.workload->replicas = 0;
   EXPECT_EQ(scene.failure(Errc::no_ready_pod),
-            "pods of deployment/api: there are none in namespace shop; it is scaled to 0");
+            "pods of deployment/api: there are none in namespace shop; it is scaled to 0 replicas");
+  scene.add(make_pod("api-1", 1)).deleting = true;
+  EXPECT_EQ(scene.failure(Errc::no_ready_pod),
+            "deployment/api: no pod is Ready: api-1 is being deleted; it is scaled to 0 replicas");
+}
+
+TEST(TargetTest, AJobThatIsOverSaysSo) {
+  Scene scene = workload_scene(TargetKind::job);
+  scene.workload->replicas.reset();
+  scene.workload->rest = "has completed";
+  EXPECT_EQ(scene.failure(Errc::no_ready_pod),
+            "pods of job/api: there are none in namespace shop; it has completed");
+  scene.add(make_pod("api-1", 1)).phase = PodPhase::succeeded;
+  EXPECT_EQ(scene.failure(Errc::no_ready_pod),
+            "job/api: no pod is Ready: api-1 is Succeeded; it has completed");
+}
+
+TEST(TargetTest, PodsInUseThatAllTurnedUnreadyAllStay) {
+  Scene scene = workload_scene();
+  for (int i = 1; i <= 3; ++i) scene.add(make_pod("api-" + std::to_string(i), i)).ready = false;
+  scene.memory.in_use = {"uid-api-1", "uid-api-3"};
+  EXPECT_THAT(scene.all(), ElementsAre("api-3", "api-1"));
+  scene.pods["api-2"].ready = true;
+  EXPECT_THAT(scene.all(), ElementsAre("api-2"));
 }
 
 TEST(TargetTest, AServiceOrSelectorWithoutPodsHasNoReadyPod) {

@@ -15,6 +15,8 @@
 namespace kportal::net {
 namespace {
 
+// What a peer says at once in a handshake mostly fits.
+constexpr std::size_t kHandshakeRead = 4 * 1024;
 // A read of this much means that more is on its way.
 constexpr std::size_t kBulkRead = 16 * 1024;
 // A record's worth: what write_now encrypts at once.
@@ -51,7 +53,7 @@ awaitable<Result<void>> shake_hands(Transport& below, TlsEngine& engine, TimePoi
       if (broken) co_return handshake_io_error(timer, broken);
       co_return Result<void>();
     }
-    Chunk input(TlsTransport::kIdleRead);
+    Chunk input(kHandshakeRead);
     IoResult const got = co_await below.read_some(input.room());
     if (got.error) co_return handshake_io_error(timer, broken ? broken : got.error);
     input.commit(got.size);
@@ -165,6 +167,9 @@ std::string TlsTransport::alpn() const {
 }
 std::string TlsTransport::version() const {
   return engine_->version();
+}
+TlsFacts TlsTransport::facts() const {
+  return engine_->facts();
 }
 std::optional<TlsPeer> TlsTransport::peer() const {
   return engine_->peer();

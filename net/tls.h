@@ -48,7 +48,7 @@ struct TlsFacts {
 class TlsTransport final : public Transport {
  public:
   // A read with nothing pending below holds this much; after a full one, a whole Chunk.
-  static constexpr std::size_t kIdleRead = 4 * 1024;
+  static constexpr std::size_t kIdleRead = 1024;
   // What reads may produce and the peer does not take, before the read fails with Errc::limit.
   static constexpr std::size_t kMaxUnsent = 256 * 1024;
 
@@ -73,6 +73,7 @@ class TlsTransport final : public Transport {
   std::string version() const;
   // Nothing if the peer showed no certificate.
   std::optional<TlsPeer> peer() const;
+  TlsFacts facts() const;
   TlsEngine& engine() { return *engine_; }
 
  private:

@@ -61,13 +61,14 @@ Result<std::vector<Certificate>> read_certificates(std::string const& pem, std::
   return certificates;
 }
 
-Result<void> trust(SSL_CTX* context, std::string const& ca_pem) {
-  auto const certificates = read_certificates(ca_pem, "certificate authority");
+Result<void> trust(SSL_CTX* context, TlsConfig const& config) {
+  std::string const what = config.ca_source.empty() ? "certificate authority" : config.ca_source;
+  auto const certificates = read_certificates(config.ca_pem, what);
   if (!certificates) return certificates.error();
   X509_STORE* const store = ::SSL_CTX_get_cert_store(context);
   for (Certificate const& certificate : *certificates) {
     if (::X509_STORE_add_cert(store, certificate.get()) != 1) {
-      return unusable("certificate authority");
+      return unusable(what);
     }
   }
   return {};
@@ -202,12 +203,28 @@ boost::system::error_category const& tls_category() noexcept {
   return category;
 }
 
+std::optional<Error> tls_error(unsigned long openssl_code) {
+  if (ERR_GET_LIB(openssl_code) != ERR_LIB_SSL) return std::nullopt;
+  int const reason = ERR_GET_REASON(openssl_code);
+  if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    return Error(Errc::network, "the peer ended the connection");
+  }
+  return Error(Errc::tls, tls_category().message(reason));
+}
+
+std::string trusted_by(std::string const& ca_pem, std::string const& ca_source) {
+  if (ca_pem.empty()) return "the system's roots";
+  return ca_source.empty() ? "the certificate authority given" : ca_source;
+}
+
 void TlsContext::Free::operator()(ssl_ctx_st* context) const noexcept {
   ::SSL_CTX_free(context);
 }
 
-TlsContext::TlsContext(Handle context, std::string server_name)
-    : context_(std::move(context)), server_name_(std::move(server_name)) {}
+TlsContext::TlsContext(Handle context, TlsConfig const& config)
+    : context_(std::move(context)),
+      server_name_(config.server_name),
+      trusted_(trusted_by(config.ca_pem, config.ca_source)) {}
 
 Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
   auto const made = new_context(::TLS_client_method());
@@ -221,7 +238,7 @@ Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
       if (::SSL_CTX_set_default_verify_paths(context.get()) != 1) return unusable("system roots");
     }
     if (!config.ca_pem.empty()) {
-      auto const trusted = trust(context.get(), config.ca_pem);
+      auto const trusted = trust(context.get(), config);
       if (!trusted) return trusted.error();
     }
   }
@@ -237,7 +254,7 @@ Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
                               static_cast<unsigned>(alpn->size()));
   }
   TlsEngine::keep_sessions(context.get());
-  return TlsContext(std::move(context), config.server_name);
+  return TlsContext(std::move(context), config);
 }
 
 Result<TlsContext> TlsContext::for_server(TlsConfig const& config) {
@@ -247,7 +264,7 @@ Result<TlsContext> TlsContext::for_server(TlsConfig const& config) {
   if (auto const used = use_certificate(context.get(), config, "server"); !used)
     return used.error();
   if (!config.ca_pem.empty()) {
-    auto const trusted = trust(context.get(), config.ca_pem);
+    auto const trusted = trust(context.get(), config);
     if (!trusted) return trusted.error();
   }
   auto const wanted = config.client_certificates;
@@ -260,7 +277,7 @@ Result<TlsContext> TlsContext::for_server(TlsConfig const& config) {
   auto alpn = alpn_list(config.alpn);
   if (!alpn) return alpn.error();
   if (!alpn->empty()) TlsEngine::choose_alpn(context.get(), std::move(*alpn));
-  return TlsContext(std::move(context), config.server_name);
+  return TlsContext(std::move(context), config);
 }
 
 }  // namespace kportal::net

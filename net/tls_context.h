@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ struct TlsConfig {
   // Whom to trust. Client: empty = the system's roots. Server: the authorities of client
   // certificates. Intermediates and leaves count as roots, as they do in Go.
   std::string ca_pem;
+  // Where ca_pem was written, for messages; empty = nobody knows.
+  std::string ca_source;
   // Client: the system's roots as well, where there is a ca_pem.
   bool system_roots = false;
   // Own certificate, leaf first, with its chain, and its unencrypted key. A server must have both,
@@ -55,21 +58,31 @@ class TlsContext {
 
   ssl_ctx_st* native() const { return context_.get(); }
   std::string const& server_name() const { return server_name_; }
+  // What it trusts, in words for messages.
+  std::string const& trusted() const { return trusted_; }
 
  private:
   struct Free {
     void operator()(ssl_ctx_st* context) const noexcept;
   };
   using Handle = std::unique_ptr<ssl_ctx_st, Free>;
-  TlsContext(Handle context, std::string server_name);
+  TlsContext(Handle context, TlsConfig const& config);
 
   Handle context_;
   std::string server_name_;
+  std::string trusted_;
 };
+
+// "the system's roots", "/etc/ca.pem": what TlsContext::trusted() is.
+std::string trusted_by(std::string const& ca_pem, std::string const& ca_source);
 
 // Codes of the data plane from TLS: OpenSSL's SSL reasons, among them the peer's alerts (1000 +
 // number), with messages for people. Their condition is Errc::tls, so that io_error() makes an
 // Error of that kind.
 boost::system::error_category const& tls_category() noexcept;
+
+// OpenSSL's packed error code, from whoever uses OpenSSL beside us, in the words that a handshake
+// of ours has. Nothing for a code that TLS has no part in.
+std::optional<Error> tls_error(unsigned long openssl_code);
 
 }  // namespace kportal::net

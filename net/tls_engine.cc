@@ -134,22 +134,17 @@ Result<std::unique_ptr<TlsEngine>> TlsEngine::client(TlsContext const& context,
   std::unique_ptr<TlsEngine> engine(new TlsEngine(::SSL_new(context.native())));
   SSL* const ssl = engine->native();
   if (ssl == nullptr || !engine->attach()) return tls_unavailable();
+  engine->trusted_ = context.trusted();
   std::string& name = engine->name_;
   name = context.server_name().empty() ? host : context.server_name();
-  // The zone of a link-local address and the root's dot are not part of what certificates name.
-  name.resize(std::min(name.find('%'), name.size()));
-  if (name.ends_with('.')) name.pop_back();
-  X509_VERIFY_PARAM* const expected = ::SSL_get0_param(ssl);
-  if (::X509_VERIFY_PARAM_set1_ip_asc(expected, name.c_str()) != 1) {
-    ::SSL_set_hostflags(ssl,
-                        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    bool const named =
-        !name.empty() && name.find('\0') == std::string::npos &&
-        ::SSL_set1_host(ssl, name.c_str()) == 1 &&
+  bool is_address = false;
+  bool named = expect_name(::SSL_get0_param(ssl), name, is_address);
+  if (named && !is_address) {
+    named =
         ::SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data()) == 1;
-    ::ERR_clear_error();
-    if (!named) return Error(Errc::tls, "not a name that a certificate can have");
   }
+  ::ERR_clear_error();
+  if (!named) return Error(Errc::tls, "not a name that a certificate can have");
   ::SSL_set_connect_state(ssl);
   engine->resume();
   return engine;
@@ -334,9 +329,18 @@ int TlsEngine::keep_session(SSL* ssl, SSL_SESSION* session) {
 }
 
 void TlsEngine::resume() {
-  auto const& sessions = state_of(native())->sessions;
+  auto& sessions = state_of(native())->sessions;
   auto const at = sessions.find(name_);
-  if (at != sessions.end()) ::SSL_set_session(native(), at->second.get());
+  if (at == sessions.end()) return;
+  // Resuming verifies nothing anew.
+  X509 const* const certificate = ::SSL_SESSION_get0_peer(at->second.get());
+  bool const expired =
+      certificate != nullptr && ::X509_cmp_current_time(::X509_get0_notAfter(certificate)) < 0;
+  if (expired) {
+    sessions.erase(at);
+  } else {
+    ::SSL_set_session(native(), at->second.get());
+  }
 }
 
 int TlsEngine::note_verification(int verified, X509_STORE_CTX* verification) {
@@ -344,7 +348,7 @@ int TlsEngine::note_verification(int verified, X509_STORE_CTX* verification) {
       ::X509_STORE_CTX_get_ex_data(verification, ::SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* const engine = engine_of(ssl);
   if (verified == 0 && engine->verification_.empty()) {
-    engine->verification_ = describe_failure(verification, engine->name_);
+    engine->verification_ = describe_failure(verification, engine->name_, engine->trusted_);
     X509* const refused = ::X509_STORE_CTX_get0_cert(verification);
     if (refused != nullptr) engine->refused_ = facts_of(refused);
   }

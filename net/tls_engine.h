@@ -88,6 +88,7 @@ class TlsEngine {
 
   std::unique_ptr<SSL, FreeSsl> ssl_;
   std::string name_;          // what the certificate is verified against
+  std::string trusted_;       // what the certificate is to be signed by, in words
   std::string verification_;  // why it failed
   std::optional<CertificateFacts> refused_;
   error_code error_;  // for good

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 #include <openssl/asn1.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "base/printable.h"
@@ -87,9 +89,14 @@ std::vector<std::string> alternative_names(X509* certificate) {
   return texts;
 }
 
-std::string names_told(X509* certificate) {
+std::string other_name(X509* certificate, std::string_view host) {
   auto const names = alternative_names(certificate);
-  if (names.empty()) return "no name at all";
+  if (names.empty()) {
+    return fmt::format(
+        "the certificate is for no name at all, not for {}: the server needs one with a subject "
+        "alternative name",
+        printable(host));
+  }
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), kMaxNamesTold); ++i) {
     text += (i == 0 ? "" : ", ") + names[i];
@@ -97,12 +104,38 @@ std::string names_told(X509* certificate) {
   if (names.size() > kMaxNamesTold) {
     text += fmt::format(" and {} more", names.size() - kMaxNamesTold);
   }
-  return text;
+  return fmt::format(
+      "the certificate is for {}, not for {}: use one of its names as the server, or as "
+      "tls-server-name",
+      text, printable(host));
+}
+
+using Note = std::shared_ptr<VerificationNote>;
+
+void free_note(void*, void* note, CRYPTO_EX_DATA*, int, long, void*) {
+  delete static_cast<Note*>(note);
+}
+
+int note_index() {
+  static int const index = ::SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, &free_note);
+  return index;
+}
+
+int note_failure(int verified, X509_STORE_CTX* verification) {
+  auto* const ssl = static_cast<SSL*>(
+      ::X509_STORE_CTX_get_ex_data(verification, ::SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto& note = **static_cast<Note*>(::SSL_CTX_get_ex_data(::SSL_get_SSL_CTX(ssl), note_index()));
+  if (verified == 0 && note.failure.empty()) {
+    note.failure = describe_failure(verification, note.host, note.trusted);
+  }
+  // A host that no certificate can have has failed before.
+  return note.failure.empty() ? verified : 0;
 }
 
 }  // namespace
 
-std::string describe_failure(X509_STORE_CTX* verification, std::string_view host) {
+std::string describe_failure(X509_STORE_CTX* verification, std::string_view host,
+                             std::string_view trusted) {
   int const error = ::X509_STORE_CTX_get_error(verification);
   X509* const certificate = ::X509_STORE_CTX_get_current_cert(verification);
   if (certificate == nullptr) return ::X509_verify_cert_error_string(error);
@@ -110,26 +143,27 @@ std::string describe_failure(X509_STORE_CTX* verification, std::string_view host
   auto const issuer = short_name(::X509_get_issuer_name(certificate));
   switch (error) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
-      return fmt::format("the certificate of {} expired on {}", subject,
+      return fmt::format("the certificate of {} expired on {}: it must be renewed there", subject,
                          time_text(::X509_get0_notAfter(certificate)));
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return fmt::format("the certificate of {} is valid only from {} on; is the clock right?",
                          subject, time_text(::X509_get0_notBefore(certificate)));
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return fmt::format("the certificate is for {}, not for {}", names_told(certificate),
-                         printable(host));
+      return other_name(certificate, host);
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-      return fmt::format("the certificate of {} is signed by an unknown authority, {}", subject,
-                         issuer);
+      return fmt::format(
+          "the certificate of {} is signed by an unknown authority, {}: trusted is what {} holds",
+          subject, issuer, printable(trusted));
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
       return fmt::format(
-          "the certificate of {} is signed by another authority that also is named {}", subject,
-          issuer);
+          "the certificate of {} is signed by another authority that also is named {}: trusted is "
+          "what {} holds",
+          subject, issuer, printable(trusted));
     default:
       return fmt::format("the certificate of {}: {}", subject,
                          ::X509_verify_cert_error_string(error));
@@ -153,6 +187,33 @@ CertificateFacts facts_of(X509* certificate) {
   facts.not_before = point_of(::X509_get0_notBefore(certificate));
   facts.not_after = point_of(::X509_get0_notAfter(certificate));
   return facts;
+}
+
+bool expect_name(X509_VERIFY_PARAM* expected, std::string& name, bool& is_address) {
+  // The zone of a link-local address and the root's dot are not part of what certificates name.
+  name.resize(std::min(name.find('%'), name.size()));
+  if (name.ends_with('.')) name.pop_back();
+  is_address = ::X509_VERIFY_PARAM_set1_ip_asc(expected, name.c_str()) == 1;
+  if (is_address) return true;
+  ::X509_VERIFY_PARAM_set_hostflags(
+      expected, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  return !name.empty() && name.find('\0') == std::string::npos &&
+         ::X509_VERIFY_PARAM_set1_host(expected, name.data(), name.size()) == 1;
+}
+
+void verify_as_client(ssl_ctx_st* context, TlsContext const* roots,
+                      std::shared_ptr<VerificationNote> note) {
+  X509_VERIFY_PARAM* const expected = ::SSL_CTX_get0_param(context);
+  bool is_address = false;
+  bool const named = expect_name(expected, note->host, is_address);
+  if (!named) note->failure = "not a name that a certificate can have";
+  ::X509_VERIFY_PARAM_set_flags(expected, X509_V_FLAG_PARTIAL_CHAIN);
+  if (roots != nullptr) {
+    ::SSL_CTX_set1_cert_store(context, ::SSL_CTX_get_cert_store(roots->native()));
+  }
+  ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER, &note_failure);
+  ::SSL_CTX_set_ex_data(context, note_index(), new Note(std::move(note)));
+  ::ERR_clear_error();
 }
 
 }  // namespace kportal::net

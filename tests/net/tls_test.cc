@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "net/tls.h"
 
+#include <thread>
+
 #include <boost/asio/error.hpp>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
@@ -99,7 +101,7 @@ class TlsTest : public test::LoopFixture {
     far_ = std::move(far);
   }
   awaitable<void> connect(TlsContext& context, std::string host, TimePoint deadline) {
-    client_ = co_await tls_connect(std::move(near_), context, host, deadline);
+    client_ = co_await tls_connect(std::move(near_), context, host, deadline, &facts_);
   }
   awaitable<void> accept(TlsContext& context) {
     server_ = co_await tls_accept(std::move(far_), context, kNever);
@@ -157,6 +159,7 @@ class TlsTest : public test::LoopFixture {
   MemoryTransport* far_below_ = nullptr;
   std::unique_ptr<Transport> near_;
   std::unique_ptr<Transport> far_;
+  TlsFacts facts_;
   Established client_;
   Established server_;
   error_code write_error_;
@@ -197,10 +200,10 @@ TEST_F(TlsTest, VerifiesNamesAndAddresses) {
   EXPECT_EQ(
       failure(good_client(), good_server(), "other.test"),
       "other.test: TLS: the certificate is for api.test, *.wild.test, 127.0.0.1, ::1, not for "
-      "other.test");
+      "other.test: use one of its names as the server, or as tls-server-name");
   EXPECT_EQ(failure(good_client(), good_server(), "127.0.0.2"),
             "127.0.0.2: TLS: the certificate is for api.test, *.wild.test, 127.0.0.1, ::1, not for "
-            "127.0.0.2");
+            "127.0.0.2: use one of its names as the server, or as tls-server-name");
   EXPECT_NE(failure(good_client(), good_server(), "a.b.wild.test"), "");
 }
 
@@ -215,19 +218,23 @@ TEST_F(TlsTest, VerifiesTheServerNameInsteadOfTheHost) {
 TEST_F(TlsTest, IgnoresTheCommonName) {
   CertificateRequest request;
   request.common_name = "api.test";
-  EXPECT_EQ(failure(good_client(), server_config(authority().issue(request))),
-            "api.test: TLS: the certificate is for no name at all, not for api.test");
+  EXPECT_EQ(
+      failure(good_client(), server_config(authority().issue(request))),
+      "api.test: TLS: the certificate is for no name at all, not for api.test: the server needs "
+      "one with a subject alternative name");
 }
 
 TEST_F(TlsTest, RefusesAnUnknownAuthority) {
   CertificateAuthority const other("other authority");
-  EXPECT_EQ(failure(client_config(other.cert_pem()), good_server()),
+  auto config = client_config(other.cert_pem());
+  config.ca_source = "/etc/ca.pem";
+  EXPECT_EQ(failure(config, good_server()),
             "api.test: TLS: the certificate of 'api' is signed by an unknown authority, "
-            "'test authority'");
+            "'test authority': trusted is what /etc/ca.pem holds");
   CertificateAuthority const recreated("test authority");
   EXPECT_EQ(failure(client_config(recreated.cert_pem()), good_server()),
             "api.test: TLS: the certificate of 'api' is signed by another authority that also is "
-            "named 'test authority'");
+            "named 'test authority': trusted is what the certificate authority given holds");
   EXPECT_NE(failure(TlsConfig(), good_server()), "");
 }
 
@@ -237,7 +244,7 @@ TEST_F(TlsTest, RefusesOldAndEarlyCertificates) {
   request.valid_until = std::chrono::hours(-24);
   auto text = failure(good_client(), server_config(authority().issue(request)));
   EXPECT_EQ(text.substr(0, 51), "api.test: TLS: the certificate of 'api' expired on ") << text;
-  EXPECT_EQ(text.substr(text.size() - 4), " UTC");
+  EXPECT_NE(text.find(" UTC: it must be renewed there"), std::string::npos) << text;
   request.valid_from = std::chrono::hours(24);
   request.valid_until = std::chrono::hours(48);
   text = failure(good_client(), server_config(authority().issue(request)));
@@ -316,6 +323,72 @@ TEST_F(TlsTest, ResumesSessions) {
     near_.reset();
     shake_hands(other_context, server_context);
     EXPECT_FALSE(client().resumed());
+  }
+}
+
+// What a connection with other credentials or another verification agreed on is not used.
+TEST_F(TlsTest, NeverResumesAcrossSettings) {
+  auto server_context = TlsContext::for_server(good_server()).value();
+  auto const resumes = [&](TlsContext& context) {
+    near_.reset();
+    shake_hands(context, server_context);
+    EXPECT_TRUE(*client_);
+    EXPECT_EQ(pass(server(), client(), "tickets"), "tickets");
+    return client().resumed();
+  };
+  auto first = TlsContext::for_client(good_client()).value();
+  EXPECT_FALSE(resumes(first));
+  EXPECT_TRUE(resumes(first));
+  auto insecure = good_client();
+  insecure.insecure = true;
+  auto jane = good_client();
+  CertificateRequest request;
+  auto const pair = authority().issue(request);
+  jane.cert_pem = pair.cert_pem;
+  jane.key_pem = pair.key_pem;
+  for (auto const& config : {insecure, jane, good_client()}) {
+    auto other = TlsContext::for_client(config).value();
+    EXPECT_FALSE(resumes(other));
+  }
+}
+
+// OpenSSL does not look at a certificate again when it resumes.
+TEST_F(TlsTest, DoesNotResumeOnceTheCertificateHasExpired) {
+  auto request = request_for("api.test");
+  request.valid_until = std::chrono::seconds(2);
+  auto client_context = TlsContext::for_client(good_client()).value();
+  auto server_context = TlsContext::for_server(server_config(authority().issue(request))).value();
+  shake_hands(client_context, server_context);
+  if (client_->has_error()) GTEST_SKIP() << "too slow: " << client_->error().text;
+  EXPECT_EQ(pass(server(), client(), "tickets"), "tickets");
+  auto const not_after = client().facts().certificate.value().not_after;
+  // The clock of certificates ticks a little late.
+  std::this_thread::sleep_until(not_after + std::chrono::milliseconds(50));
+  near_.reset();
+  shake_hands(client_context, server_context);
+  ASSERT_FALSE(*client_);
+  EXPECT_NE(client_->error().text.find("expired on"), std::string::npos);
+}
+
+TEST_F(TlsTest, TellsThePeersCertificateAlsoWhenItIsRefused) {
+  CertificateAuthority const other("other authority");
+  for (bool const refused : {false, true}) {
+    auto client_context =
+        TlsContext::for_client(refused ? client_config(other.cert_pem()) : good_client()).value();
+    auto server_context = TlsContext::for_server(good_server()).value();
+    near_.reset();
+    shake_hands(client_context, server_context);
+    EXPECT_EQ(client_->has_error(), refused);
+    EXPECT_EQ(facts_.version, "TLSv1.3");
+    ASSERT_TRUE(facts_.certificate);
+    EXPECT_EQ(facts_.certificate->subject, "api");
+    EXPECT_EQ(facts_.certificate->issuer, "test authority");
+    std::vector<std::string> const names{"api.test", "*.wild.test", "127.0.0.1", "::1"};
+    EXPECT_EQ(facts_.certificate->names, names);
+    auto const now = std::chrono::system_clock::now();
+    EXPECT_LT(facts_.certificate->not_before, now);
+    EXPECT_GT(facts_.certificate->not_after, now + std::chrono::hours(23));
+    EXPECT_LT(facts_.certificate->not_after, now + std::chrono::hours(25));
   }
 }
 

@@ -11,6 +11,7 @@ namespace {
 net::TlsConfig tls_config(ServerTls const& tls) {
   net::TlsConfig config;
   config.ca_pem = tls.ca_pem;
+  config.ca_source = tls.ca_source;
   config.cert_pem = tls.cert_pem;
   config.key_pem = tls.key_pem;
   config.server_name = tls.server_name;
@@ -25,10 +26,12 @@ RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
   config.port = access.server.port;
   config.path_prefix = access.server.path_prefix;
   config.tls.ca_pem = access.tls.ca_pem;
+  config.tls.ca_source = access.tls.ca_source;
   config.tls.cert_pem = access.tls.cert_pem;
   config.tls.key_pem = access.tls.key_pem;
   config.tls.server_name = access.tls.server_name;
   config.tls.insecure = access.tls.insecure;
+  config.proxy = access.proxy;
   config.authorize = std::move(authorize);
   config.user_agent = kUserAgent;
   return config;

@@ -19,6 +19,10 @@
 #include <fmt/format.h>
 
 #include "base/printable.h"
+#include "k8s/route.h"
+#include "net/proxy_handshake.h"
+#include "net/tls_context.h"
+#include "net/tls_verification.h"
 
 namespace kportal::k8s {
 
@@ -28,6 +32,10 @@ using std::chrono::milliseconds;
 using WaitType = asio::posix::stream_descriptor::wait_type;
 
 constexpr milliseconds kMaxConnect{30'000};
+// Each request has both for as long as it lasts, and a watch lasts. The second is curl's least, the
+// default four times as much.
+constexpr long kReadBuffer = 4 * 1024;
+constexpr long kWriteBuffer = 16 * 1024;
 constexpr long kKeepaliveIdle = 30;
 constexpr long kKeepaliveInterval = 10;
 // What we sent is not acknowledged for so long: the connection is dead. Without it a request that
@@ -39,9 +47,6 @@ struct EasyCleanup {
 };
 struct ListCleanup {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-struct UrlCleanup {
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 using Easy = std::unique_ptr<CURL, EasyCleanup>;
 using List = std::unique_ptr<curl_slist, ListCleanup>;
@@ -103,17 +108,22 @@ bool is_tls_code(CURLcode code) {
   }
 }
 
-// CURLE_SSL_CONNECT_ERROR is also what a connection lost in the handshake gives, and only the text
-// tells: an OpenSSL error has its code there, and 0A000126 is "unexpected eof".
-bool is_handshake_refusal(std::string_view text) {
-  return text.find("error:") != text.npos && text.find("error:0A000126") == text.npos;
+// What OpenSSL said, which curl only has in its text ("error:0A00010B:SSL routines::..."): an alert
+// in a read has no code of curl's, and CURLE_SSL_CONNECT_ERROR is also a connection that was lost.
+std::optional<Error> openssl_error(std::string_view text) {
+  static constexpr std::string_view kMark = "error:";
+  auto const at = text.find(kMark);
+  if (at == text.npos) return std::nullopt;
+  unsigned long code = 0;
+  char const* const digits = text.data() + at + kMark.size();
+  auto const read = std::from_chars(digits, text.data() + text.size(), code, 16);
+  if (read.ec != std::errc()) return std::nullopt;
+  return net::tls_error(code);
 }
 
-Errc kind_of(CURLcode code, std::string_view text) {
+Errc kind_of(CURLcode code) {
   if (is_tls_code(code)) return Errc::tls;
   switch (code) {
-    case CURLE_SSL_CONNECT_ERROR:
-      return is_handshake_refusal(text) ? Errc::tls : Errc::network;
     case CURLE_OPERATION_TIMEDOUT:
       return Errc::timeout;
     case CURLE_UNSUPPORTED_PROTOCOL:
@@ -122,6 +132,34 @@ Errc kind_of(CURLcode code, std::string_view text) {
       return Errc::protocol;
     default:
       return Errc::network;
+  }
+}
+
+// Curl's codes for SOCKS5 as net/proxy_handshake's words.
+Error socks_error(net::Proxy const& proxy, std::string const& target, CURLproxycode code,
+                  std::string const& text) {
+  switch (code) {
+    case CURLPX_NO_AUTH:
+    case CURLPX_USER_REJECTED:
+      return net::socks5_login_refused(proxy);
+    case CURLPX_REPLY_GENERAL_SERVER_FAILURE:
+      return net::socks5_refused(target, 1);
+    case CURLPX_REPLY_NOT_ALLOWED:
+      return net::socks5_refused(target, 2);
+    case CURLPX_REPLY_NETWORK_UNREACHABLE:
+      return net::socks5_refused(target, 3);
+    case CURLPX_REPLY_HOST_UNREACHABLE:
+      return net::socks5_refused(target, 4);
+    case CURLPX_REPLY_CONNECTION_REFUSED:
+      return net::socks5_refused(target, 5);
+    case CURLPX_REPLY_TTL_EXPIRED:
+      return net::socks5_refused(target, 6);
+    case CURLPX_REPLY_COMMAND_NOT_SUPPORTED:
+      return net::socks5_refused(target, 7);
+    case CURLPX_REPLY_ADDRESS_TYPE_NOT_SUPPORTED:
+      return net::socks5_refused(target, 8);
+    default:
+      return {Errc::network, "the proxy: " + printable(text)};
   }
 }
 
@@ -145,41 +183,6 @@ std::string_view HttpHead::header(std::string_view name) const {
     if (key == name) return value;
   }
   return {};
-}
-
-Result<ProxyAddress> proxy_address(std::string const& proxy) {
-  auto const bad = [](std::string_view why) {
-    return Error(Errc::kubeconfig, fmt::format("proxy-url: {}", why));
-  };
-  std::unique_ptr<CURLU, UrlCleanup> const url(curl_url());
-  if (!url) throw std::bad_alloc();
-  if (curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(), CURLU_NON_SUPPORT_SCHEME) !=
-      CURLUE_OK) {
-    return bad("this is no URL; write http://, https:// or socks5://HOST:PORT");
-  }
-  auto const part = [&](CURLUPart which) {
-    char* text = nullptr;
-    if (curl_url_get(url.get(), which, &text, 0) != CURLUE_OK) return std::string();
-    std::string const copy(text);
-    curl_free(text);
-    return copy;
-  };
-  std::string const scheme = part(CURLUPART_SCHEME);
-  static std::map<std::string, int> const kPorts = {
-      {"http", 80}, {"https", 443}, {"socks5", 1080}, {"socks5h", 1080}};
-  auto const known = kPorts.find(scheme);
-  if (known == kPorts.end()) {
-    return bad(fmt::format("scheme {}; http, https and socks5 are possible", scheme));
-  }
-  ProxyAddress address;
-  address.host = part(CURLUPART_HOST);
-  if (address.host.starts_with('[')) address.host = address.host.substr(1, address.host.size() - 2);
-  std::string const port = part(CURLUPART_PORT);
-  int number = known->second;
-  if (!port.empty()) std::from_chars(port.data(), port.data() + port.size(), number);
-  if (address.host.empty() || number < 1 || number > 65535) return bad("without host or port");
-  address.port = static_cast<std::uint16_t>(number);
-  return address;
 }
 
 // A descriptor of curl's on the loop. Handlers hold it weakly: when curl has removed it, they find
@@ -209,6 +212,10 @@ struct CurlMulti::Impl {
   void forget(HttpStream::Transfer& transfer) noexcept;
   void drop_connections(Error const& reason);
 
+  // Loaded when first needed, as that takes milliseconds. Null = they are unusable.
+  net::TlsContext const* system_roots();
+  net::TlsContext const* proxy_roots(std::string const& ca_pem);
+
   void create_multi();
   // Ends all transfers and closes all connections.
   void destroy_multi(Error const& reason);
@@ -229,6 +236,8 @@ struct CurlMulti::Impl {
   CURLM* multi = nullptr;
   std::set<HttpStream::Transfer*> transfers;  // added to multi
   std::map<curl_socket_t, std::shared_ptr<SocketWatch>> watches;
+  std::optional<net::TlsContext> system_roots_made;
+  std::map<std::string, net::TlsContext> proxy_roots_made;  // by the cluster's CA
   std::unique_ptr<asio::steady_timer> timer;
   bool timer_resting = false;
   std::shared_ptr<char> alive = std::make_shared<char>();  // what timer handlers look at
@@ -242,12 +251,19 @@ struct HttpStream::Transfer {
   void set_request();
   void add_header(std::string const& name, std::string const& value);
   void set_address(std::string const& url_host);
+  void set_proxy(net::Proxy const& proxy);
   void set_tls();
   // It is over, with an error or in order. Idempotent: the first call counts.
   void end(std::optional<Error> error) noexcept;
   void end_with(CURLcode code);
+  Error error_of(CURLcode code) const;
+  std::optional<Error> proxy_error(CURLcode code, std::string const& text) const;
+  // The connection is as far as to the proxy, at the most.
+  bool before_server() const;
   Error timeout() const;
+  void verify(ssl_ctx_st* context);
 
+  static CURLcode on_tls_context(CURL*, void* context, void* self) noexcept;
   static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self) noexcept;
   static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self) noexcept;
   bool take_header(std::string_view line);
@@ -257,6 +273,8 @@ struct HttpStream::Transfer {
   Easy easy;
   List headers, resolve, connect_to;
   char error_text[CURL_ERROR_SIZE] = {};
+  // Why a certificate was refused: the proxy's, the server's. Shared with connections.
+  std::shared_ptr<net::VerificationNote> proxy_note, note;
   std::size_t header_bytes = 0;
   HttpHead head;
   bool head_complete = false;
@@ -285,6 +303,8 @@ void HttpStream::Transfer::set_up() {
   set(e, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
   set(e, CURLOPT_PIPEWAIT, 1L);
   set(e, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
+  set(e, CURLOPT_BUFFERSIZE, kReadBuffer);
+  set(e, CURLOPT_UPLOAD_BUFFERSIZE, kWriteBuffer);
   set(e, CURLOPT_TCP_KEEPALIVE, 1L);
   set(e, CURLOPT_TCP_KEEPIDLE, kKeepaliveIdle);
   set(e, CURLOPT_TCP_KEEPINTVL, kKeepaliveInterval);
@@ -351,18 +371,10 @@ void HttpStream::Transfer::set_address(std::string const& url_host) {
   // An empty string also keeps curl from asking the environment.
   set(e, CURLOPT_NOPROXY, "");
   set(e, CURLOPT_PROXY, "");
-  if (!request.proxy.empty()) {
-    auto const proxy = proxy_address(request.proxy);
-    if (!proxy) return end(proxy.error());
-    // Where curl is to let the proxy resolve, as all other clients of the cluster do.
-    std::string const socks = "socks5://";
-    bool const is_socks = request.proxy.starts_with(socks);
-    std::string const url =
-        is_socks ? "socks5h://" + request.proxy.substr(socks.size()) : request.proxy;
-    set(e, CURLOPT_PROXY, url.c_str());
-    set(e, CURLOPT_PROXYPORT, long{proxy->port});
-    name = proxy->host;
-    port = proxy->port;
+  if (request.proxy) {
+    set_proxy(*request.proxy);
+    name = request.proxy->host;
+    port = request.proxy->port;
   }
   if (is_address(name)) return;
   assert(!request.addresses.empty() && "a name must be resolved before");
@@ -373,16 +385,45 @@ void HttpStream::Transfer::set_address(std::string const& url_host) {
   set(e, CURLOPT_RESOLVE, resolve.get());
 }
 
+void HttpStream::Transfer::set_proxy(net::Proxy const& proxy) {
+  CURL* const e = easy.get();
+  bool const is_socks = proxy.kind == net::Proxy::Kind::socks5;
+  std::string_view const scheme = is_socks ? "socks5h" : net::scheme(proxy.kind);
+  std::string const url = fmt::format("{}://{}", scheme, net::place(proxy));
+  set(e, CURLOPT_PROXY, url.c_str());
+  set(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
+  set(e, CURLOPT_PROXYAUTH, CURLAUTH_BASIC);
+  set(e, CURLOPT_SOCKS5_AUTH, CURLAUTH_BASIC);
+  // The headers of requests are not for the proxy.
+  set(e, CURLOPT_HEADEROPT, long{CURLHEADER_SEPARATE});
+  if (proxy.has_login) {
+    set(e, CURLOPT_PROXYUSERNAME, proxy.user.c_str());
+    set(e, CURLOPT_PROXYPASSWORD, proxy.password.c_str());
+  }
+  if (proxy.kind != net::Proxy::Kind::https) return;
+  set(e, CURLOPT_PROXY_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+  set(e, CURLOPT_PROXY_CAINFO, static_cast<char const*>(nullptr));
+  set(e, CURLOPT_PROXY_CAPATH, static_cast<char const*>(nullptr));
+  proxy_note = std::make_shared<net::VerificationNote>(proxy.host, kProxyRoots);
+}
+
 void HttpStream::Transfer::set_tls() {
   CURL* const e = easy.get();
+  set(e, CURLOPT_SSL_CTX_FUNCTION, &on_tls_context);
+  set(e, CURLOPT_SSL_CTX_DATA, this);
   set(e, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
   set(e, CURLOPT_SSL_VERIFYPEER, request.tls.insecure ? 0L : 1L);
   set(e, CURLOPT_SSL_VERIFYHOST, request.tls.insecure ? 0L : 2L);
-  if (!request.tls.ca_pem.empty()) {
-    set_blob(e, CURLOPT_CAINFO_BLOB, request.tls.ca_pem);
-    // The blob replaces the system's file of roots, not its directory.
-    set(e, CURLOPT_CAPATH, static_cast<char const*>(nullptr));
+  if (!request.tls.insecure) {
+    std::string const& name = request.tls.server_name;
+    note = std::make_shared<net::VerificationNote>(
+        name.empty() ? request.host : name,
+        net::trusted_by(request.tls.ca_pem, request.tls.ca_source));
   }
+  // Without them curl loads no roots of its own: on_tls_context() gives it the system's.
+  set_blob(e, CURLOPT_CAINFO_BLOB, request.tls.ca_pem);
+  set(e, CURLOPT_CAINFO, static_cast<char const*>(nullptr));
+  set(e, CURLOPT_CAPATH, static_cast<char const*>(nullptr));
   set_blob(e, CURLOPT_SSLCERT_BLOB, request.tls.cert_pem);
   set_blob(e, CURLOPT_SSLKEY_BLOB, request.tls.key_pem);
 }
@@ -397,9 +438,66 @@ void HttpStream::Transfer::end(std::optional<Error> error) noexcept {
 
 void HttpStream::Transfer::end_with(CURLcode code) {
   if (code == CURLE_OK) return end(std::nullopt);
+  end(error_of(code));
+}
+
+Error HttpStream::Transfer::error_of(CURLcode code) const {
   std::string text = error_text[0] != '\0' ? error_text : curl_easy_strerror(code);
   text.erase(text.find_last_not_of(". \n") + 1);
-  end(Error(kind_of(code, text), printable(text)));
+  if (request.proxy) {
+    if (auto const error = proxy_error(code, text)) return *error;
+  }
+  if (note && !note->failure.empty()) return {Errc::tls, "TLS: " + note->failure};
+  if (auto const error = openssl_error(text)) return *error;
+  return {kind_of(code), printable(text)};
+}
+
+bool HttpStream::Transfer::before_server() const {
+  long answered = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_HTTP_CONNECTCODE, &answered);
+  return answered / 100 != 2;
+}
+
+// What the way to the proxy failed for, or the proxy itself.
+std::optional<Error> HttpStream::Transfer::proxy_error(CURLcode code,
+                                                       std::string const& text) const {
+  net::Proxy const& proxy = *request.proxy;
+  std::string const target = fmt::format("{}:{}", bracketed(request.host), request.port);
+  if (code == CURLE_COULDNT_CONNECT) {
+    return Error(Errc::network, "cannot connect to the proxy: " + printable(text));
+  }
+  if (proxy.kind == net::Proxy::Kind::socks5) {
+    if (code != CURLE_PROXY) return std::nullopt;
+    long detail = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_PROXY_ERROR, &detail);
+    return socks_error(proxy, target, static_cast<CURLproxycode>(detail), text);
+  }
+  if (!before_server()) return std::nullopt;
+  long answered = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_HTTP_CONNECTCODE, &answered);
+  if (answered != 0) return net::connect_refused(proxy, target, static_cast<int>(answered));
+  if (proxy_note && !proxy_note->failure.empty()) {
+    return Error(Errc::tls, "the proxy: TLS: " + proxy_note->failure);
+  }
+  if (auto const error = openssl_error(text)) return error->within("the proxy");
+  Errc const kind = code == CURLE_OPERATION_TIMEDOUT ? Errc::timeout : Errc::network;
+  return Error(kind, "the proxy: " + printable(text));
+}
+
+CURLcode HttpStream::Transfer::on_tls_context(CURL*, void* context, void* self) noexcept {
+  static_cast<Transfer*>(self)->verify(static_cast<ssl_ctx_st*>(context));
+  return CURLE_OK;
+}
+
+// Curl's verification made that of tunnels, so that both come to the same verdict with the same
+// words. Called for the TLS with an https proxy, and for that with the server.
+void HttpStream::Transfer::verify(ssl_ctx_st* context) {
+  if (proxy_note && before_server()) {
+    net::verify_as_client(context, multi->proxy_roots(request.tls.ca_pem), proxy_note);
+  } else if (note) {
+    bool const own = !request.tls.ca_pem.empty();
+    net::verify_as_client(context, own ? nullptr : multi->system_roots(), note);
+  }
 }
 
 Error HttpStream::Transfer::timeout() const {
@@ -511,6 +609,25 @@ CurlMulti::Impl::Impl(asio::any_io_executor e) : executor(std::move(e)) {
 CurlMulti::Impl::~Impl() {
   destroy_multi(Error(Errc::closed, "the cluster is no longer used"));
   curl_global_cleanup();
+}
+
+net::TlsContext const* CurlMulti::Impl::system_roots() {
+  if (!system_roots_made) {
+    auto made = net::TlsContext::for_client(net::TlsConfig());
+    if (!made) return nullptr;
+    system_roots_made.emplace(std::move(*made));
+  }
+  return &*system_roots_made;
+}
+
+net::TlsContext const* CurlMulti::Impl::proxy_roots(std::string const& ca_pem) {
+  auto found = proxy_roots_made.find(ca_pem);
+  if (found == proxy_roots_made.end()) {
+    auto made = net::TlsContext::for_client(proxy_tls_config(ca_pem));
+    if (!made) return nullptr;
+    found = proxy_roots_made.emplace(ca_pem, std::move(*made)).first;
+  }
+  return &found->second;
 }
 
 void CurlMulti::Impl::create_multi() {

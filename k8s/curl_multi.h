@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "base/error.h"
 #include "base/wakeup.h"
 #include "k8s/kubeconfig.h"
+#include "net/proxy.h"
 
 namespace kportal::k8s {
 
@@ -34,8 +36,9 @@ struct HttpRequest {
   // Roots of its own are the only ones, and an intermediate or leaf there is trusted as it stands,
   // as in Go. TLS 1.2 at the least.
   ServerTls tls;
-  std::string proxy;  // scheme://[user:password@]host[:port], http, https or socks5 (the proxy
-                      // resolves); empty = none
+  // Gone through for plain HTTP, too, as tunnels are: by CONNECT, or SOCKS5 (the proxy resolves). An
+  // https one is trusted as route.h's proxy_tls_config says.
+  std::optional<net::Proxy> proxy;
   // What `host` (with a proxy: the proxy's host) resolves to. Unless that is an address it must be
   // given: curl would start a thread for the lookup and join it when the request is cancelled.
   std::vector<asio::ip::address> addresses;
@@ -60,16 +63,6 @@ struct HttpResponse {
 
   HttpResponse() = default;
 };
-
-// Host and port of a proxy as HttpRequest::proxy takes it, so that its name can be looked up.
-// Errc::kubeconfig for one that is none; the text shows no password.
-struct ProxyAddress {
-  std::string host;  // without brackets
-  std::uint16_t port = 0;
-
-  ProxyAddress() = default;
-};
-Result<ProxyAddress> proxy_address(std::string const& proxy);
 
 // One request in progress. Destroying it ends the request at once. One wait at a time.
 // Errors: Errc::network, tls, timeout, limit, protocol, closed (the CurlMulti went away).

@@ -318,6 +318,11 @@ class Resolver {
     tls.insecure = cluster.insecure_skip_tls_verify;
     tls.ca_pem = load("certificate-authority", cluster.certificate_authority,
                       cluster.certificate_authority_data);
+    if (!cluster.certificate_authority_data.empty()) {
+      tls.ca_source = where_ + ": certificate-authority-data";
+    } else {
+      tls.ca_source = cluster.certificate_authority;
+    }
     if (tls.insecure) {
       warn(
           "insecure-skip-tls-verify: whoever answers for this server is believed and gets the "
@@ -474,6 +479,7 @@ Result<ResolvedContext> resolve_in_cluster(Environment const& environment) {
   auto ca = environment.read_file(account_file("ca.crt"), kMaxPemFileSize);
   if (ca) {
     result.access.tls.ca_pem = *std::move(ca);
+    result.access.tls.ca_source = account_file("ca.crt");
   } else {
     result.warnings.push_back(fmt::format("in-cluster: {} {}", account_file("ca.crt"),
                                           describe(ca.error(), kMaxPemFileSize)));

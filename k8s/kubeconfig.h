@@ -133,7 +133,8 @@ struct Server {
 
 // What the server is to be trusted by, and what we show it. All PEM text, never file names.
 struct ServerTls {
-  std::string ca_pem;  // empty = the system's roots
+  std::string ca_pem;     // empty = the system's roots
+  std::string ca_source;  // where it was written, for messages
   std::string cert_pem;
   std::string key_pem;
   std::string server_name;  // empty = the host

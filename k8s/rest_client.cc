@@ -14,6 +14,7 @@
 #include "base/printable.h"
 #include "k8s/credentials.h"
 #include "k8s/objects.h"
+#include "k8s/route.h"
 #include "net/resolver.h"
 
 namespace kportal::k8s {
@@ -142,9 +143,7 @@ void JsonStream::close() {
 
 RestClient::RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config)
     : curl_(curl), resolver_(resolver), config_(std::move(config)) {
-  bool const v6 = config_.host.find(':') != std::string::npos;
-  server_ = v6 ? fmt::format("{}://[{}]:{}", config_.scheme, config_.host, config_.port)
-               : fmt::format("{}://{}:{}", config_.scheme, config_.host, config_.port);
+  server_ = config_.scheme + "://" + route_name(config_.host, config_.port, config_.proxy);
 }
 
 awaitable<Result<std::string>> RestClient::get(std::string target, TimePoint deadline) {
@@ -250,16 +249,14 @@ awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, Ident
 }
 
 awaitable<Result<std::vector<asio::ip::address>>> RestClient::addresses(TimePoint deadline) {
-  std::string host = config_.host;
-  if (!config_.proxy.empty()) {
-    auto const proxy = proxy_address(config_.proxy);
-    if (!proxy) co_return proxy.error();
-    host = proxy->host;
-  }
+  std::string const host = config_.proxy ? config_.proxy->host : config_.host;
   if (is_address(host)) co_return std::vector<asio::ip::address>();
   if (!addresses_.empty() && Clock::now() < resolved_ + kAddressLife) co_return addresses_;
   auto found = co_await resolver_.resolve(host, deadline);
-  if (!found) co_return found.error();
+  if (found.has_error() && config_.proxy) {
+    co_return found.error().within("cannot connect to the proxy");
+  }
+  if (found.has_error()) co_return found.error();
   addresses_ = std::move(*found);
   resolved_ = Clock::now();
   co_return addresses_;

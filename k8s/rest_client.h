@@ -38,7 +38,7 @@ struct RestConfig {
   std::string host;  // without brackets
   std::uint16_t port = 443;
   std::string path_prefix;  // "" or "/prefix", in front of every path
-  std::string proxy;        // as in HttpRequest
+  std::optional<net::Proxy> proxy;
   ServerTls tls;
   Authorize authorize;  // empty = anonymous
   std::string user_agent = "kportal-cpp";
@@ -98,7 +98,7 @@ class RestClient {
 
   // The next request opens a connection of its own: the ones open now are no longer trusted.
   void distrust_connections() { fresh_ = true; }
-  // "https://host:port", as errors name it.
+  // "https://host:port" and " through proxy host:port", as errors name it.
   std::string const& server() const { return server_; }
 
  private:

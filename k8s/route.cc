@@ -27,6 +27,7 @@ Error without_name(Error error, std::string const& host, std::uint16_t port) {
 net::TlsConfig proxy_tls_config(std::string const& ca_pem) {
   net::TlsConfig config;
   config.ca_pem = ca_pem;
+  config.ca_source = kProxyRoots;
   config.system_roots = true;
   return config;
 }
@@ -92,7 +93,7 @@ awaitable<Route::Step> Route::secure_proxy(Connection connection, TimePoint dead
                                            proxy_->host, deadline);
   if (secured.has_error()) {
     Error const error = without_name(secured.error(), proxy_->host, proxy_->port);
-    co_return error.within("TLS with the proxy").within(place_);
+    co_return error.within("the proxy").within(place_);
   }
   co_return Connection(std::move(*secured), *connection.socket);
 }

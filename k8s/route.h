@@ -20,6 +20,9 @@ namespace kportal::k8s {
 // What trusts a proxy that speaks TLS: the system's roots, and those of the cluster's CA, which are
 // the only ones that client-go takes. No client certificate, and never unverified.
 net::TlsConfig proxy_tls_config(std::string const& ca_pem);
+// The same in words for messages.
+inline constexpr char const* kProxyRoots =
+    "the system's roots or the cluster's certificate authority";
 
 // "HOST:PORT", and " through proxy HOST:PORT", as errors begin.
 std::string route_name(std::string const& host, std::uint16_t port,

@@ -233,9 +233,10 @@ Error connect_refused(Proxy const& proxy, std::string_view target, int status) {
                                             printable(target), why));
   };
   switch (status) {
+    case 401:  // what tinyproxy says to a wrong login
     case 407:
-      return login_missing(proxy,
-                           fmt::format("the proxy answers 407 to CONNECT {}", printable(target)));
+      return login_missing(
+          proxy, fmt::format("the proxy answers {} to CONNECT {}", status, printable(target)));
     case 403:
       return refused("its rules do not allow this server or port");
     case 400:

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <gtest/gtest.h>
 
+#include "net/proxy_handshake.h"
 #include "tests/k8s/http_server.h"
 
 namespace kportal::k8s {
@@ -19,6 +20,12 @@ class CurlMultiTest : public RestFixture {
     return run(curl_->perform(std::move(wanted), soon()));
   }
   Result<HttpResponse> get(std::string target) { return get(request(std::move(target))); }
+
+  // The server, taken for a proxy of that scheme.
+  net::Proxy proxy(std::string const& scheme) {
+    auto const url = scheme + "://me:secret@proxy.test:" + std::to_string(server_.port());
+    return net::parse_proxy(url).value();
+  }
 
   // A port where nobody listens.
   std::uint16_t closed_port() {
@@ -144,12 +151,35 @@ TEST_F(CurlMultiTest, AsksTheGivenProxyAlsoForWhatTheEnvironmentExempts) {
   auto wanted = request("/x");
   wanted.host = "api.test";
   wanted.port = 80;
-  wanted.proxy = "http://proxy.test:" + std::to_string(server_.port());
+  wanted.proxy = proxy("http");
+  wanted.headers.emplace_back("Authorization", "Bearer of-the-server");
   wanted.addresses = {asio::ip::address_v4::loopback()};
   auto const response = get(wanted);
   unsetenv("no_proxy");
   ASSERT_TRUE(response.has_value()) << response.error().text;
-  EXPECT_EQ(server_.requests().at(0).target, "http://api.test/x");
+  auto const& asked = server_.requests().at(0);
+  EXPECT_EQ(asked.method + " " + asked.target, "CONNECT api.test:80");
+  EXPECT_EQ(asked.headers.at("proxy-authorization"), "Basic bWU6c2VjcmV0");
+  EXPECT_FALSE(asked.headers.contains("authorization"));
+  auto const& passed = server_.requests().at(1);
+  EXPECT_EQ(passed.target, "/x");
+  EXPECT_EQ(passed.headers.at("authorization"), "Bearer of-the-server");
+  EXPECT_FALSE(passed.headers.contains("proxy-authorization"));
+}
+
+TEST_F(CurlMultiTest, ARefusalOfTheProxyIsTheNetworks) {
+  for (int const status : {400, 403, 405, 407, 502, 503}) {
+    server_.script([status](ServedRequest const&) { return reply(status, "<html>no"); });
+    auto wanted = request("/x");
+    wanted.host = "api.test";
+    wanted.proxy = proxy("http");
+    wanted.addresses = {asio::ip::address_v4::loopback()};
+    auto const response = get(wanted);
+    ASSERT_TRUE(response.has_error()) << status;
+    auto const expected =
+        net::connect_refused(*wanted.proxy, "api.test:" + std::to_string(wanted.port), status);
+    EXPECT_EQ(response.error(), expected) << response.error().text;
+  }
 }
 
 TEST_F(CurlMultiTest, ConnectsANameToTheGivenAddresses) {
@@ -329,24 +359,6 @@ TEST_F(CurlMultiTest, DestroyedWithRequestsUnderWay) {
   run_until([&] { return head.has_value(); });
   EXPECT_EQ(head->error().code, Errc::closed);
   EXPECT_EQ(run(never_started->head(kNever)).error().code, Errc::closed);
-}
-
-TEST(ProxyAddressTest, KnowsTheDefaultPortsOfProxies) {
-  EXPECT_EQ(proxy_address("http://p.test")->port, 80);
-  EXPECT_EQ(proxy_address("https://p.test")->port, 443);
-  EXPECT_EQ(proxy_address("socks5://user:pass@p.test")->port, 1080);
-  EXPECT_EQ(proxy_address("http://p.test:3128/")->port, 3128);
-  EXPECT_EQ(proxy_address("http://[::1]:3128")->host, "::1");
-}
-
-TEST(ProxyAddressTest, RefusesWhatIsNone) {
-  for (auto const* text : {"ftp://p.test", "p.test:99999", "http://", "::", ""}) {
-    auto const address = proxy_address(text);
-    ASSERT_TRUE(address.has_error()) << text;
-    EXPECT_EQ(address.error().code, Errc::kubeconfig);
-  }
-  auto const secret = proxy_address("ftp://user:secret@p.test");
-  EXPECT_EQ(secret.error().text.find("secret"), std::string::npos);
 }
 
 }  // namespace

@@ -92,6 +92,9 @@ TEST(HttpConnectTest, ARefusalNamesStatusAndCure) {
   EXPECT_EQ(text("https://u:s3cret@p.test", 407),
             "the proxy answers 407 to CONNECT api.test:6443: it does not accept the user and "
             "password in its URL");
+  EXPECT_THAT(text("https://u:s3cret@p.test", 401),
+              HasSubstr("401 to CONNECT api.test:6443: it does "
+                        "not accept the user"));
   EXPECT_THAT(text("http://p.test", 403), HasSubstr("403 to CONNECT api.test:6443: its rules"));
   EXPECT_THAT(text("http://p.test", 405), HasSubstr("is it a proxy?"));
   EXPECT_THAT(text("http://p.test", 502), HasSubstr("it cannot reach the server"));

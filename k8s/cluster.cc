@@ -57,7 +57,7 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPl
     : executor_(std::move(executor)),
       access_(std::move(access)),
       tls_(std::move(tls)),
-      credentials_(access_.auth, system_environment().read_file, access_.tls, plugins),
+      credentials_(access_.auth, system_environment().read_file, tls_config(access_.tls), plugins),
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),

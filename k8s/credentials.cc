@@ -50,22 +50,12 @@ void add_impersonation(Impersonation const& as, RequestHeaders& headers) {
   }
 }
 
-net::TlsConfig tls_config(ServerTls const& tls, PluginCredential const& credential) {
-  net::TlsConfig config;
-  config.ca_pem = tls.ca_pem;
-  config.server_name = tls.server_name;
-  config.insecure = tls.insecure;
-  config.cert_pem = credential.cert_pem;
-  config.key_pem = credential.key_pem;
-  return config;
-}
-
 }  // namespace
 
 Credentials::Credentials(Auth auth, FileReader read_file)
     : auth_(std::move(auth)), read_file_(std::move(read_file)), token_(auth_.token) {}
 
-Credentials::Credentials(Auth auth, FileReader read_file, ServerTls tls, ExecPlugins& plugins)
+Credentials::Credentials(Auth auth, FileReader read_file, net::TlsConfig tls, ExecPlugins& plugins)
     : Credentials(std::move(auth), std::move(read_file)) {
   tls_ = std::move(tls);
   if (auth_.exec) plugin_ = plugins.use(*auth_.exec, auth_.exec_cluster);
@@ -114,7 +104,10 @@ Result<SharedIdentity> Credentials::of_login(PluginLogin const& login) {
   if (!credential.cert_pem.empty()) {
     identity.cert_pem = credential.cert_pem;
     identity.key_pem = credential.key_pem;
-    auto context = net::TlsContext::for_client(tls_config(tls_, credential));
+    net::TlsConfig config = tls_;
+    config.cert_pem = credential.cert_pem;
+    config.key_pem = credential.key_pem;
+    auto context = net::TlsContext::for_client(config);
     if (context.has_error()) return context.error();
     identity.tls = std::make_shared<net::TlsContext>(std::move(*context));
   }

@@ -45,7 +45,7 @@ class Credentials {
   // Of one without a plugin.
   Credentials(Auth auth, FileReader read_file);
   // `tls`: the cluster's own, which a plugin's certificate is added to. `plugins` outlives it.
-  Credentials(Auth auth, FileReader read_file, ServerTls tls, ExecPlugins& plugins);
+  Credentials(Auth auth, FileReader read_file, net::TlsConfig tls, ExecPlugins& plugins);
   ~Credentials();
 
   // What to send now. May wait for a login plugin, as long as that may run; an Identity that has
@@ -77,7 +77,7 @@ class Credentials {
   Result<SharedIdentity> of_login(PluginLogin const& login);
 
   Auth auth_;
-  ServerTls tls_;
+  net::TlsConfig tls_;
   FileReader read_file_;
   std::string token_;
   std::string problem_;  // why the last reading of the token file failed

@@ -87,7 +87,7 @@ class ExecPluginRunTest : public test::LoopFixture {
     Auth auth;
     auth.exec = exec;
     auth.impersonation = std::move(as);
-    ServerTls tls;
+    net::TlsConfig tls;
     tls.insecure = true;
     credentials_.push_back(
         std::make_unique<Credentials>(auth, system_environment().read_file, tls, plugins_));

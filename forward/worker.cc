@@ -271,7 +271,9 @@ void Worker::look_at_target(TimePoint now) {
   for (TunnelId const id : tunnels_in_use()) {
     TunnelInfo const& tunnel = *machine_.pool().find(id);
     in_use.push_back(tunnel.pod_uid);
-    if (target_->gone(tunnel.pod, tunnel.pod_uid)) gone.push_back(id);
+    // Of a tunnel to another cluster this one knows nothing.
+    bool const ours = tunnels_.at(id).cluster == cluster_.cluster;
+    if (ours && target_->gone(tunnel.pod, tunnel.pod_uid)) gone.push_back(id);
   }
   auto const choices = target_->choose(std::move(in_use));
   if (!choices) return;

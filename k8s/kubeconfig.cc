@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -66,6 +67,7 @@ void merge(Kubeconfig& config, Kubeconfig&& later) {
   config.users.merge(later.users);
   config.contexts.merge(later.contexts);
   if (config.current_context.empty()) config.current_context = std::move(later.current_context);
+  std::ranges::move(later.warnings, std::back_inserter(config.warnings));
 }
 
 bool is_empty(Kubeconfig const& config) {
@@ -145,7 +147,8 @@ Result<Server> parse_server(std::string_view url, bool tls_without_scheme) {
   std::size_t const scheme_end = url.find("://");
   bool const has_scheme = scheme_end != std::string_view::npos;
   if (has_scheme) {
-    std::string_view const scheme = url.substr(0, scheme_end);
+    std::string scheme(url.substr(0, scheme_end));
+    for (char& c : scheme) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 0x20) : c;
     if (scheme != "https" && scheme != "http") return bad_server("is neither https nor http");
     tls = scheme == "https";
     url.remove_prefix(scheme_end + 3);

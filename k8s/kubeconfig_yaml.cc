@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <regex>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -14,12 +15,21 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include "base/printable.h"
+#include "k8s/kubeconfig_scalar.h"
+
 namespace kportal::k8s {
 namespace {
 
 // Of names of entries, which errors show, and of file names.
 constexpr std::size_t kMaxName = 1024;
 constexpr std::size_t kMaxPath = 4096;
+// Maps merged into maps that are merged into a map.
+constexpr std::size_t kMaxMergeDepth = 16;
+// What a cluster's extension tells a login plugin, as JSON: it goes into an environment variable,
+// where Linux takes 128 KiB.
+constexpr std::size_t kMaxExtension = 128 * 1024;
+constexpr std::size_t kMaxExtensionDepth = 64;
 
 // Base64 as Go's encoding/json reads it: the standard alphabet, padded; line breaks are passed
 // over.
@@ -90,21 +100,7 @@ class Document {
                                 : result.where + " is not a map of keys");
       return result;
     }
-    for (auto const& item : node) {
-      YAML::Node const& key = item.first;
-      if (!count()) break;
-      if (!key.IsScalar()) {
-        fail(result.where, "a key", "is not text");
-      } else if (key.Scalar() == "<<") {
-        fail(result.where, "<<", "(a YAML merge key) is not supported: write the keys out");
-      } else if (has_control(key.Scalar())) {
-        fail(result.where, "a key", "has control characters");
-      } else if (key.Scalar().size() > kMaxName) {
-        fail(result.where, "a key", fmt::format("is longer than {} bytes", kMaxName));
-      } else if (!result.values.emplace(key.Scalar(), item.second).second) {
-        fail(result.where, key.Scalar(), "is there twice");
-      }
-    }
+    add_members(node, result, 0);
     return result;
   }
 
@@ -128,10 +124,8 @@ class Document {
 
   std::string text(Members const& parent, std::string_view key) {
     YAML::Node const node = find(parent, key);
-    if (!node.IsDefined() || node.IsNull()) return {};
-    if (node.IsScalar()) return node.Scalar();
-    fail(parent.where, key, "is not text");
-    return {};
+    return scalar(
+        node, parent.where.empty() ? std::string(key) : fmt::format("{}: {}", parent.where, key));
   }
 
   std::string name(Members const& parent, std::string_view key) {
@@ -141,28 +135,29 @@ class Document {
   }
 
   std::string item_text(YAML::Node const& item, std::string const& where) {
-    if (item.IsScalar()) return item.Scalar();
-    fail(where + " is not text");
-    return {};
+    return scalar(item, where);
   }
 
   bool boolean(Members const& parent, std::string_view key) {
-    std::string const word = text(parent, key);
-    // YAML 1.1 has more words for it, and kubectl reads them.
-    for (std::string_view const yes : {"true", "True", "TRUE", "yes", "Yes", "on", "On"}) {
-      if (word == yes) return true;
-    }
-    for (std::string_view const no : {"", "false", "False", "FALSE", "no", "No", "off", "Off"}) {
-      if (word == no) return false;
-    }
-    fail(parent.where, key, "is neither true nor false");
-    return false;
+    YAML::Node const node = find(parent, key);
+    if (!node.IsDefined() || node.IsNull()) return false;
+    auto const truth = node.IsScalar() && is_plain(node) ? yaml_truth(node.Scalar()) : std::nullopt;
+    if (!truth) fail(parent.where, key, "is neither true nor false (and without quotes)");
+    return truth.value_or(false);
   }
 
   std::string base64(Members const& parent, std::string_view key) {
     auto decoded = decode_base64(text(parent, key));
     if (!decoded) fail(parent.where, key, "is not base64");
     return std::move(decoded).value_or(std::string());
+  }
+
+  // The value as JSON, of whatever kind it is; empty if there is none.
+  std::string json(Members const& parent, std::string_view key) {
+    YAML::Node const node = find(parent, key);
+    std::string text;
+    if (node.IsDefined() && !node.IsNull()) append_json(node, inside(parent, key), 0, text);
+    return text;
   }
 
   std::string file_name(Members const& parent, std::string_view key) {
@@ -174,7 +169,60 @@ class Document {
     return (folder_ / name).lexically_normal().string();
   }
 
+  void warn(std::string_view what) { warnings_.push_back(fmt::format("{}: {}", path_, what)); }
+  std::vector<std::string> take_warnings() { return std::move(warnings_); }
+
  private:
+  static bool is_plain(YAML::Node const& node) { return node.Tag() == "?"; }
+
+  // As kubectl, which takes no number for a text.
+  std::string scalar(YAML::Node const& node, std::string const& where) {
+    if (!node.IsDefined() || node.IsNull()) return {};
+    if (!node.IsScalar()) {
+      fail(where + " is not text");
+    } else if (is_plain(node) && !is_yaml_text(node.Scalar())) {
+      fail(where + " is a number or a truth value, not text: put it in quotes");
+    } else {
+      return node.Scalar();
+    }
+    return {};
+  }
+
+  // Keys that are there twice: the last one counts, as for kubectl.
+  void add_members(YAML::Node const& node, Members& result, std::size_t depth) {
+    std::vector<YAML::Node> merged;
+    for (auto const& item : node) {
+      YAML::Node const& key = item.first;
+      if (!count()) return;
+      if (!key.IsScalar()) {
+        fail(result.where, "a key", "is not text");
+      } else if (key.Scalar() == "<<" && is_plain(key)) {
+        merged.push_back(item.second);
+      } else if (has_control(key.Scalar())) {
+        fail(result.where, "a key", "has control characters");
+      } else if (key.Scalar().size() > kMaxName) {
+        fail(result.where, "a key", fmt::format("is longer than {} bytes", kMaxName));
+      } else if (auto const [at, added] = result.values.emplace(key.Scalar(), item.second);
+                 !added && depth == 0) {
+        at->second.reset(item.second);
+        warn(inside(result, key.Scalar()) + " is there twice: the last one counts");
+      }
+    }
+    for (YAML::Node const& each : merged) merge(each, result, depth + 1);
+  }
+
+  // What a map has already stays; of several merged ones the first wins.
+  void merge(YAML::Node const& from, Members& result, std::size_t depth) {
+    if (depth > kMaxMergeDepth) return fail(result.where, "<<", "is nested too deeply");
+    if (from.IsMap()) return add_members(from, result, depth);
+    if (!from.IsSequence())
+      return fail(result.where, "<<", "merges neither a map nor a list of maps");
+    for (auto const& each : from) {
+      if (!each.IsMap()) return fail(result.where, "<<", "merges something that is not a map");
+      add_members(each, result, depth);
+    }
+  }
+
   static YAML::Node find(Members const& parent, std::string_view key) {
     auto const found = parent.values.find(key);
     return found == parent.values.end() ? YAML::Node(YAML::NodeType::Undefined) : found->second;
@@ -191,6 +239,43 @@ class Document {
     return parent.where.empty() ? std::string(key) : fmt::format("{}.{}", parent.where, key);
   }
 
+  void append_json(YAML::Node const& node, std::string const& where, std::size_t depth,
+                   std::string& to) {
+    if (depth > kMaxExtensionDepth || to.size() > kMaxExtension) {
+      return fail(fmt::format("{} is too large", where));
+    }
+    if (!count()) return;
+    if (node.IsScalar()) return append_json_scalar(node, to);
+    if (!node.IsMap() && !node.IsSequence()) {
+      to += "null";
+      return;
+    }
+    to += node.IsMap() ? '{' : '[';
+    char const last = node.IsMap() ? '}' : ']';
+    bool first = true;
+    for (auto const& item : node) {
+      if (failed()) return;
+      if (!std::exchange(first, false)) to += ',';
+      if (node.IsMap()) {
+        append_json_string(to, item.first.IsScalar() ? item.first.Scalar() : std::string());
+        to += ':';
+      }
+      append_json(node.IsMap() ? item.second : YAML::Node(item), where, depth + 1, to);
+    }
+    to += last;
+  }
+
+  // What is not quoted and looks like a number or a truth value is one.
+  static void append_json_scalar(YAML::Node const& node, std::string& to) {
+    std::string const& text = node.Scalar();
+    static std::regex const number("-?(0|[1-9][0-9]{0,17})([.][0-9]{1,17})?([eE][-+]?[0-9]{1,3})?");
+    if (is_plain(node) && (text == "true" || text == "false" || std::regex_match(text, number))) {
+      to += text;
+    } else {
+      append_json_string(to, text);
+    }
+  }
+
   // Aliases share nodes, so only walking them costs: a few lines can stand for millions.
   bool count() {
     if (++nodes_ > kMaxKubeconfigNodes) {
@@ -202,6 +287,7 @@ class Document {
   std::string path_;
   std::filesystem::path folder_;
   std::string problem_;
+  std::vector<std::string> warnings_;
   std::size_t nodes_ = 0;
 };
 
@@ -213,6 +299,12 @@ ClusterEntry read_cluster(Document& document, Members const& members) {
   cluster.certificate_authority = document.file_name(members, "certificate-authority");
   cluster.certificate_authority_data = document.base64(members, "certificate-authority-data");
   cluster.proxy_url = document.text(members, "proxy-url");
+  cluster.disable_compression = document.boolean(members, "disable-compression");
+  document.each(members, "extensions", [&](YAML::Node const& item, std::string const& where) {
+    Members const pair = document.members(item, where);
+    if (document.text(pair, "name") != "client.authentication.k8s.io/exec") return;
+    cluster.exec_extension = document.json(pair, "extension");
+  });
   return cluster;
 }
 
@@ -291,7 +383,7 @@ void read_entries(Document& document, Members const& root, std::string_view key,
   document.each(root, key, [&](YAML::Node const& item, std::string const& where) {
     Members const pair = document.members(item, where);
     std::string const name = document.name(pair, "name");
-    if (name.empty()) return document.fail(where, "name", "is missing");
+    if (name.empty()) return document.warn(where + " has no name: it is passed over");
     if (document.failed()) return;
     Members named{fmt::format("{} \"{}\"", member, name), {}};
     auto const found = pair.values.find(member);
@@ -311,6 +403,7 @@ Kubeconfig read_root(Document& document, YAML::Node const& node) {
     document.fail("it is not a kubeconfig: apiVersion v1, kind Config");
   }
   config.current_context = document.name(root, "current-context");
+  document.members(root, "preferences");
   read_entries(document, root, "clusters", "cluster", config.clusters, read_cluster);
   read_entries(document, root, "users", "user", config.users, read_user);
   read_entries(document, root, "contexts", "context", config.contexts, read_context);
@@ -385,6 +478,7 @@ Result<Kubeconfig> parse_kubeconfig(std::string const& text, std::string const& 
   }
   if (document.failed()) return document.error();
   config.files.push_back(path);
+  config.warnings = document.take_warnings();
   set_origin(config.clusters, path);
   set_origin(config.users, path);
   set_origin(config.contexts, path);

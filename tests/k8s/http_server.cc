@@ -125,7 +125,9 @@ awaitable<bool> HttpServer::read_request(net::Transport& transport, std::string&
     std::string name = buffer.substr(at, colon - at);
     std::transform(name.begin(), name.end(), name.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    into.headers[name] = buffer.substr(colon + 2, end - colon - 2);
+    std::string& value = into.headers[name];
+    if (!value.empty()) value += ", ";
+    value += buffer.substr(colon + 2, end - colon - 2);
     at = end;
   }
   buffer.erase(0, at + 2);

@@ -30,7 +30,7 @@ namespace kportal::k8s {
 struct ServedRequest {
   std::string method;
   std::string target;
-  std::map<std::string, std::string> headers;  // names in lower case
+  std::map<std::string, std::string> headers;  // names in lower case; repeated ones joined
   std::string body;
   int connection = 0;       // counted from 1
   std::string client_name;  // of a verified certificate

@@ -135,7 +135,9 @@ TEST(KubeconfigTest, ResolvesTheCurrentContext) {
   EXPECT_EQ(resolved->namespace_, "shop");
   ClusterAccess expected;
   expected.server = {true, "staging.example", 6443, ""};
-  expected.tls = {"CA DATA", "CERT DATA", "KEY DATA", "kube.staging", false};
+  std::string const source = resolved->access.tls.ca_source;
+  EXPECT_THAT(source, HasSubstr("certificate-authority-data"));
+  expected.tls = {"CA DATA", source, "CERT DATA", "KEY DATA", "kube.staging", false};
   EXPECT_EQ(resolved->access, expected);
   EXPECT_THAT(resolved->warnings, IsEmpty());
 }
@@ -294,7 +296,7 @@ TEST(KubeconfigLoadTest, RelativePathsAreOfTheDefiningFile) {
   ASSERT_TRUE(config) << config.error().text;
   auto const c = resolve_context(*config, "", machine.environment());
   ASSERT_TRUE(c) << c.error().text;
-  EXPECT_EQ(c->access.tls, (ServerTls{"CA", "CERT", "KEY", "", false}));
+  EXPECT_EQ(c->access.tls, (ServerTls{"CA", "/one/pki/ca.pem", "CERT", "KEY", "", false}));
   auto const t = resolve_context(*config, "t", machine.environment());
   ASSERT_TRUE(t);
   EXPECT_EQ(t->access.auth.token_file, "/two/tok");
@@ -339,21 +341,25 @@ TEST(KubeconfigLoadTest, MalformedFilesAreErrorsThatNameTheFile) {
       {"current-context: {a: b}", "current-context is not text"},
       {"current-context: [a]", "current-context is not text"},
       {"current-context: \"a\\nb\"", "current-context has control characters"},
-      {"current-context: a\ncurrent-context: b", "current-context is there twice"},
       {"? [a]\n: b", "a key is not text"},
-      {"<<: {kind: Config}", "merge key"},
+      {"<<: x", "<< merges neither a map nor a list of maps"},
+      {"<<: [{}, x]", "<< merges something that is not a map"},
+      {"<<: &a {<<: {kind: Pod}}", "it is not a kubeconfig"},
+      {"current-context: 12", "current-context is a number or a truth value, not text"},
+      {"preferences: 1", "preferences is not a map of keys"},
       {"clusters: {}", "clusters is not a list"},
       {"clusters: x", "clusters is not a list"},
       {"clusters: [x]", "clusters[0] is not a map of keys"},
-      {"clusters: [{cluster: {}}]", "clusters[0]: name is missing"},
       {"clusters: [{name: [x]}]", "clusters[0]: name is not text"},
       {"clusters: [{name: x}, {name: x}]", "cluster \"x\" is there twice"},
-      {"users: [{name: x}, {name: y}, {name: x, user: {}}]", "user \"x\" is there twice"},
+      {"users: [{name: x}, {name: z}, {name: x, user: {}}]", "user \"x\" is there twice"},
       {"contexts: [{name: x}, {name: x}]", "context \"x\" is there twice"},
       {"contexts: [{name: x, context: []}]", "context \"x\" is not a map of keys"},
       {"contexts: [{name: \"x\\x1b[31m\"}]", "contexts[0]: name has control characters"},
       {"clusters: [{name: x, cluster: {server: [1]}}]", "cluster \"x\": server is not text"},
       {"clusters: [{name: x, cluster: {insecure-skip-tls-verify: maybe}}]",
+       "cluster \"x\": insecure-skip-tls-verify is neither true nor false"},
+      {"clusters: [{name: x, cluster: {insecure-skip-tls-verify: 'true'}}]",
        "cluster \"x\": insecure-skip-tls-verify is neither true nor false"},
       {"clusters: [{name: x, cluster: {certificate-authority-data: '***'}}]",
        "cluster \"x\": certificate-authority-data is not base64"},
@@ -384,6 +390,68 @@ TEST(KubeconfigLoadTest, MalformedFilesAreErrorsThatNameTheFile) {
                 AllOf(StartsWith("/home/me/.kube/config: "), HasSubstr(expected)))
         << text;
   }
+}
+
+// As for kubectl; but we say so.
+TEST(KubeconfigLoadTest, WhatIsThereTwiceOrHasNoNameIsWarnedOf) {
+  FakeMachine machine;
+  machine.variables["KUBECONFIG"] = "/a:/b";
+  machine.files["/a"] = "current-context: a\ncurrent-context: b\n";
+  machine.files["/b"] = "clusters: [{cluster: {}}, {name: k, cluster: {server: a, server: b}}]\n";
+  auto const config = machine.load();
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->current_context, "b");
+  EXPECT_EQ(config->clusters.at("k").server, "b");
+  EXPECT_THAT(config->warnings,
+              ElementsAre("/a: current-context is there twice: the last one counts",
+                          "/b: clusters[0] has no name: it is passed over",
+                          "/b: cluster \"k\".server is there twice: the last one counts"));
+}
+
+TEST(KubeconfigLoadTest, MergeKeysFillInWhatIsMissing) {
+  FakeMachine machine;
+  machine.files["/home/me/.kube/config"] =
+      "x: &x {server: x, proxy-url: x}\n"
+      "y: &y {<<: *x, server: y, tls-server-name: y}\n"
+      "clusters: [{name: k, cluster: {tls-server-name: own, <<: [*y, *x]}}]\n";
+  auto const config = machine.load();
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->clusters.at("k").server, "y");
+  EXPECT_EQ(config->clusters.at("k").proxy_url, "x");
+  EXPECT_EQ(config->clusters.at("k").tls_server_name, "own");
+  EXPECT_THAT(config->warnings, IsEmpty());
+}
+
+TEST(KubeconfigLoadTest, EndlessMergesAreRefused) {
+  FakeMachine machine;
+  std::string deep = "{}";
+  for (int i = 0; i < 40; ++i) deep = "{<<: " + deep + "}";
+  machine.files["/home/me/.kube/config"] = deep;
+  EXPECT_THAT(text_of(machine.load()), HasSubstr("<< is nested too deeply"));
+}
+
+TEST(KubeconfigLoadTest, SaysWhatItReadAndWhereEntriesAreFrom) {
+  FakeMachine machine;
+  machine.variables["KUBECONFIG"] = "/a:/missing:/b";
+  machine.files["/a"] =
+      "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
+      "users: [{name: u, user: {tokenFile: tok, client-certificate: c.pem, client-key: k.pem}}]\n";
+  machine.files["/b"] =
+      "clusters: [{name: k, cluster: {server: 'https://h', certificate-authority: /ca.pem}}]\n";
+  auto const config = machine.load();
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_THAT(config->files, ElementsAre("/a", "/missing", "/b"));
+  EXPECT_THAT(config->loaded, ElementsAre("/a", "/b"));
+  // Also while they do not exist, for then their coming is the cure.
+  EXPECT_FALSE(resolve_context(*config, "", machine.environment()));
+  EXPECT_THAT(files_of_context(*config, ""), ElementsAre("/ca.pem", "/c.pem", "/k.pem", "/tok"));
+  EXPECT_THAT(files_of_context(*config, "other"), IsEmpty());
+  for (char const* const file : {"/ca.pem", "/c.pem", "/k.pem"}) machine.files[file] = "PEM";
+  auto const resolved = resolve_context(*config, "", machine.environment());
+  ASSERT_TRUE(resolved) << resolved.error().text;
+  EXPECT_EQ(resolved->context_file, "/a");
+  EXPECT_EQ(resolved->cluster, (Origin{"k", "/b"}));
+  EXPECT_EQ(resolved->user, (Origin{"u", "/a"}));
 }
 
 TEST(KubeconfigLoadTest, NamesAreBounded) {
@@ -420,7 +488,7 @@ TEST(KubeconfigLoadTest, BrokenYamlDoesNotTellSecrets) {
 }
 
 TEST(KubeconfigLoadTest, AliasBombsAreRefused) {
-  std::string bomb = "x: &a0 {name: n, value: v}\n";
+  std::string bomb = "x: &a0 {name: a, value: v}\n";
   std::string row;
   for (int i = 0; i < 5000; ++i) row += "*a0,";
   bomb += "env: &env [" + row + "]\n";
@@ -707,11 +775,14 @@ TEST(KubeconfigUserTest, ReadsCredentials) {
   EXPECT_EQ(mixed->access.tls.key_pem, "KEY FILE");
 }
 
-TEST(KubeconfigUserTest, NumbersAndNullsAreText) {
-  auto const resolved = resolve(with_user("token: 12345, username: ~, password: null"));
+TEST(KubeconfigUserTest, NumbersInQuotesAndNullsAreText) {
+  auto const resolved = resolve(with_user("token: '12345', username: ~, password: null"));
   ASSERT_TRUE(resolved) << resolved.error().text;
   EXPECT_EQ(resolved->access.auth.token, "12345");
   EXPECT_EQ(resolved->access.auth.username, "");
+  EXPECT_EQ(text_of(resolve(with_user("token: 12345"))),
+            "/home/me/.kube/config: user \"u\": token is a number or a truth value, not text: put "
+            "it in quotes");
 }
 
 TEST(KubeconfigUserTest, ReadsImpersonation) {
@@ -769,35 +840,77 @@ TEST(KubeconfigUserTest, ValidationErrors) {
   }
 }
 
-TEST(KubeconfigUserTest, PluginsAreParsedButNotSupportedYet) {
+TEST(KubeconfigUserTest, ReadsPlugins) {
   std::string const exec =
       "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, args: [eks, "
-      "get-token], env: [{name: A, value: b}], installHint: get it, provideClusterInfo: true}";
-  FakeMachine machine;
-  machine.files["/home/me/.kube/config"] = with_user(exec);
-  auto const config = machine.load();
-  ASSERT_TRUE(config);
-  EXPECT_EQ(config->users.at("u").exec, (ExecConfig{"client.authentication.k8s.io/v1beta1",
+      "get-token], env: [{name: A, value: b}], installHint: get it}";
+  auto const resolved = resolve(with_user(exec));
+  ASSERT_TRUE(resolved) << resolved.error().text;
+  EXPECT_EQ(resolved->access.auth.exec, (ExecConfig{"client.authentication.k8s.io/v1beta1",
                                                     "aws",
                                                     {"eks", "get-token"},
                                                     {{"A", "b"}},
                                                     "get it",
                                                     "",
-                                                    true}));
-  EXPECT_EQ(text_of(resolve(with_user(exec)), Errc::unsupported),
-            "/home/me/.kube/config: user \"u\": exec plugins are not supported yet");
-  EXPECT_THAT(
-      text_of(resolve(with_user("auth-provider: {name: gcp}")), Errc::unsupported),
-      HasSubstr("auth-provider gcp was removed from Kubernetes: use an exec plugin instead"));
-  EXPECT_THAT(text_of(resolve(with_user("auth-provider: {name: oidc}")), Errc::unsupported),
-              HasSubstr("auth-provider oidc is not supported: use an exec plugin instead"));
+                                                    false}));
+  EXPECT_EQ(resolved->access.auth.exec_cluster, std::nullopt);
+}
+
+TEST(KubeconfigUserTest, PluginsAreToldOfTheClusterWhereTheyAsk) {
+  std::string const exec =
+      "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws, "
+      "provideClusterInfo: true}";
+  auto const resolved = resolve(
+      with("server: 'https://h/p/', certificate-authority-data: QQ==, tls-server-name: s, "
+           "proxy-url: 'http://p:1', disable-compression: true, extensions: [{name: other, "
+           "extension: 1}, {name: client.authentication.k8s.io/exec, extension: {a: \"x\\ny\", b: "
+           "[1, -2.5, true, '3', ~, yes, {}], \"c\\\"\": {d: []}}}]",
+           exec));
+  ASSERT_TRUE(resolved) << resolved.error().text;
+  ExecClusterInfo expected;
+  expected.server = "https://h/p/";
+  expected.tls_server_name = "s";
+  expected.ca_pem = "A";
+  expected.proxy_url = "http://p:1";
+  expected.disable_compression = true;
+  expected.config = R"({"a":"x\ny","b":[1,-2.5,true,"3",null,"yes",{}],"c\"":{"d":[]}})";
+  ASSERT_TRUE(resolved->access.auth.exec_cluster);
+  EXPECT_EQ(resolved->access.auth.exec_cluster->config, expected.config);
+  EXPECT_EQ(resolved->access.auth.exec_cluster, expected);
+}
+
+TEST(KubeconfigUserTest, AnExtensionIsBounded) {
+  std::string const head =
+      "server: 'https://h', extensions: [{name: client.authentication.k8s.io/exec, extension: ";
+  EXPECT_THAT(text_of(resolve(with(head + std::string(80, '[') + std::string(80, ']') + "}]"))),
+              HasSubstr("extension is too large"));
+  std::string const text(10'000, 'x');
+  std::string list;
+  for (int i = 0; i < 20; ++i) list += text + ", ";
+  EXPECT_THAT(text_of(resolve(with(head + "[" + list + "]}]"))),
+              HasSubstr("extension is too large"));
+}
+
+TEST(KubeconfigUserTest, ProvidersAreRefusedWithWhatToUseInstead) {
+  std::pair<char const*, char const*> const rows[] = {{"gcp", "gke-gcloud-auth-plugin"},
+                                                      {"azure", "kubelogin convert-kubeconfig"},
+                                                      {"oidc", "kubectl oidc-login"},
+                                                      {"other", "use an exec plugin or a token"}};
+  for (auto const& [name, cure] : rows) {
+    std::string const text = text_of(
+        resolve(with_user("auth-provider: {name: " + std::string(name) + "}")), Errc::unsupported);
+    EXPECT_THAT(text, HasSubstr("auth-provider " + std::string(name) + " is not supported"));
+    EXPECT_THAT(text, HasSubstr(cure));
+  }
 }
 
 TEST(KubeconfigUserTest, PluginsAreSkippedBesideOtherCredentials) {
   std::string const exec = "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws}";
   for (char const* user : {"token: t", "tokenFile: /t", "username: a",
                            "client-certificate-data: QQ==, client-key-data: QQ=="}) {
-    EXPECT_TRUE(resolve(with_user(exec + ", " + user))) << user;
+    auto const resolved = resolve(with_user(exec + ", " + user));
+    ASSERT_TRUE(resolved) << user;
+    EXPECT_EQ(resolved->access.auth.exec, std::nullopt);
     EXPECT_TRUE(resolve(with_user("auth-provider: {name: oidc}, " + std::string(user)))) << user;
   }
 }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 // kubectl as the witness that the lab speaks Kubernetes: it lists, and it forwards by both
-// transports. It is $KPORTAL_KUBECTL, else the test cluster's, else that of $PATH (Debian's
-// is 1.20, which knows SPDY only). Skipped where there is none, or none that can do what is asked.
-#include <array>
+// transports.
 #include <charconv>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -21,6 +18,7 @@
 
 #include "base/wakeup.h"
 #include "tests/lab/child_process.h"
+#include "tests/lab/kubectl.h"
 #include "tests/lab/lab_fixture.h"
 
 namespace kportal::lab {
@@ -37,38 +35,6 @@ std::string variable(char const* name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
-std::string find_kubectl() {
-  if (auto const given = variable("KPORTAL_KUBECTL"); !given.empty()) return given;
-  auto cache = variable("XDG_CACHE_HOME");
-  if (cache.empty()) cache = variable("HOME") + "/.cache";
-  auto const built = cache + "/kportal-cpp-cluster/bin/kubectl";
-  if (::access(built.c_str(), X_OK) == 0) return built;
-  auto path = variable("PATH");
-  while (!path.empty()) {
-    auto const end = std::min(path.find(':'), path.size());
-    auto const candidate = path.substr(0, end) + "/kubectl";
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    path.erase(0, std::min(end + 1, path.size()));
-  }
-  return {};
-}
-
-// The 35 of 1.35.4; 0 if it does not say.
-int minor_version(std::string const& kubectl) {
-  std::unique_ptr<FILE, int (*)(FILE*)> const out(
-      ::popen((kubectl + " version --client 2>/dev/null").c_str(), "r"), &::pclose);
-  std::array<char, 512> text{};
-  std::size_t const n = std::fread(text.data(), 1, text.size() - 1, out.get());
-  std::string_view const said(text.data(), n);
-  std::string_view const mark = "v1.";
-  int minor = 0;
-  auto const at = said.find(mark);
-  if (at != std::string_view::npos) {
-    std::from_chars(said.data() + at + mark.size(), said.data() + said.size(), minor);
-  }
-  return minor;
-}
-
 // WebSocket is on by default since 1.31; an error text ends the whole forward, with exit code 1,
 // since 1.27.
 constexpr int kSpeaksWebSocket = 31;
@@ -79,7 +45,7 @@ enum class By { websocket, spdy };
 class KubectlTest : public LabFixture {
  public:
   void SetUp() override {
-    kubectl_ = find_kubectl();
+    kubectl_ = test::find_kubectl();
     if (kubectl_.empty()) {
       stopped_ = true;
       GTEST_SKIP() << "no kubectl: set KPORTAL_KUBECTL to the path of one";
@@ -103,7 +69,7 @@ class KubectlTest : public LabFixture {
   }
 
   bool is_older_than(int minor) const {
-    static int const version = minor_version(kubectl_);
+    static int const version = test::kubectl_minor_version(kubectl_);
     return version < minor;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "k8s/dialer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -9,6 +10,7 @@
 
 #include "base/printable.h"
 #include "base/version.h"
+#include "k8s/access_review.h"
 #include "k8s/objects.h"
 #include "k8s/rest_client.h"
 #include "net/close_timer.h"
@@ -24,6 +26,7 @@ constexpr char const* kTunnelProtocol = "SPDY/3.1+portforward.k8s.io";
 constexpr char const* kStreamProtocol = "portforward.k8s.io";
 constexpr char const* kSpdy = "SPDY/3.1";
 constexpr char const* kStreamProtocolHeader = "X-Stream-Protocol-Version";
+constexpr std::size_t kMaxLocation = 200;  // shown of a redirect
 
 // The head of the answer, and if it is no 101 its body.
 struct Answer {
@@ -79,17 +82,14 @@ std::optional<Error> spdy_problem(Answer const& answer) {
 
 }  // namespace
 
-std::string_view to_word(TransportKind kind) {
-  return kind == TransportKind::websocket ? "websocket" : "spdy";
-}
-
 bool should_fall_back(net::ResponseHead const& head, std::string_view body) {
   switch (head.status) {
     case 401:
     case 429:
       return false;
     case 404:
-      return parse_status(body).has_error();  // with a Status it is the pod that is missing
+    case 504:
+      return parse_status(body).has_error();  // with a Status the server has understood
     default:
       return head.status < 500 || head.status == 501 || head.status == 502;
   }
@@ -101,8 +101,29 @@ Error upgrade_error(net::ResponseHead const& head, std::string_view body) {
   if (head.status == 101) {
     return {Errc::upgrade_refused, "the server answered 101, but not for the protocol asked for"};
   }
+  auto const location = head.headers.find("Location");
+  std::string const to =
+      location ? fmt::format(" (to {})", printable(location->substr(0, kMaxLocation))) : "";
   return {Errc::upgrade_refused,
-          fmt::format("the server answered {} to the upgrade instead of 101", head.status)};
+          fmt::format("HTTP {}{} instead of 101 Switching Protocols", head.status, to)};
+}
+
+Error refused_by_both(Error const& websocket, Error const& spdy, std::string_view name_space) {
+  Error error = spdy;
+  error.retry_after = std::max(websocket.retry_after, spdy.retry_after);
+  error.text =
+      websocket.text == spdy.text
+          ? fmt::format("no tunnel by WebSocket nor by SPDY: {}", spdy.text)
+          : fmt::format("no tunnel by WebSocket: {}; nor by SPDY: {}", websocket.text, spdy.text);
+  bool const rights = websocket.code == Errc::forbidden || spdy.code == Errc::forbidden;
+  if (!rights) {
+    error.text += "; a proxy or load balancer before the API server may not let upgrades through";
+    return error;
+  }
+  Errc const code = std::exchange(error.code, Errc::forbidden);
+  error = with_rule(std::move(error), "get,create", "pods/portforward", name_space);
+  error.code = code;
+  return error;
 }
 
 Dialer::Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsContext* tls,
@@ -117,15 +138,22 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
   std::string const target =
       fmt::format("{}/api/v1/namespaces/{}/pods/{}/portforward", server_.path_prefix,
                   percent_encode(name_space), percent_encode(pod));
-  TransportKind kind = worked_.value_or(TransportKind::websocket);
-  auto upgraded = co_await upgrade(kind, target, options.tcp, deadline);
-  bool const refused = upgraded.has_error() && upgraded.error().code == Errc::upgrade_refused;
-  if (refused && kind == TransportKind::websocket) {
-    kind = TransportKind::spdy;
-    upgraded = co_await upgrade(kind, target, options.tcp, deadline);
+  TimePoint const began = Clock::now();
+  if (began < not_before_) {
+    Error error = asked_;
+    error.retry_after = std::chrono::ceil<std::chrono::seconds>(not_before_ - began);
+    co_return error;
   }
-  if (upgraded.has_error()) co_return upgraded.error();
-  worked_ = kind;
+  TransportKind kind{};
+  auto upgraded = co_await upgrade_somehow(name_space, target, options.tcp, deadline, kind);
+  if (upgraded.has_error()) {
+    Error const& error = upgraded.error();
+    if (error.retry_after.count() > 0) {
+      asked_ = error;
+      not_before_ = Clock::now() + std::min<Duration>(error.retry_after, kMaxSharedWait);
+    }
+    co_return error;
+  }
   auto const executor = co_await asio::this_coro::executor;
   net::SpdyOptions spdy;
   spdy.ping_interval = options.ping_interval;
@@ -139,13 +167,38 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
                    kind);
 }
 
+awaitable<Result<Dialer::Upgraded>> Dialer::upgrade_somehow(std::string name_space,
+                                                            std::string target,
+                                                            net::TcpOptions options,
+                                                            TimePoint deadline,
+                                                            TransportKind& kind) {
+  kind = choice_.first(Clock::now());
+  auto first = co_await upgrade(kind, target, options, deadline);
+  if (first.has_error() && !first.other_may) co_return first.connection.error();
+  if (first.has_error()) {
+    kind = TransportChoice::other(kind);
+    auto second = co_await upgrade(kind, target, options, deadline);
+    if (second.has_error() && !second.other_may) co_return second.connection.error();
+    if (second.has_error()) {
+      bool const websocket_last = kind == TransportKind::websocket;
+      Error const& websocket = (websocket_last ? second : first).connection.error();
+      Error const& spdy = (websocket_last ? first : second).connection.error();
+      co_return refused_by_both(websocket, spdy, name_space).within(place());
+    }
+    first = std::move(second);
+  }
+  choice_.worked(kind, Clock::now());
+  co_return std::move(*first.connection);
+}
+
 // With fresh credentials once, if the first are refused.
 awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string target,
                                                  net::TcpOptions options, TimePoint deadline) {
   auto const known = co_await credentials_.identity();
   if (known.has_error()) co_return known.error();
   auto first = co_await try_upgrade(kind, target, *known, options, deadline);
-  if (first.has_value() || first.error().code != Errc::unauthorized) co_return first;
+  bool const refused = first.has_error() && first.connection.error().code == Errc::unauthorized;
+  if (!refused) co_return first;
   TimePoint const asked = Clock::now();
   auto const newer = co_await credentials_.renewed((*known)->generation);
   // Why the login fails says more than that the old one is no longer good.
@@ -178,21 +231,23 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
     co_return Error(Errc::timeout, place() + ": no answer to the upgrade in time");
   if (answer.has_error()) co_return answer.error().within(place());
 
+  bool const other_may = should_fall_back(answer->head, answer->body);
+  auto const refusal = [&] {
+    Error error = upgrade_error(answer->head, answer->body);
+    return UpgradeResult(other_may ? std::move(error) : error.within(place()), other_may);
+  };
   if (kind == TransportKind::websocket) {
     auto const checked = net::check_websocket_response(answer->head, key, kTunnelProtocol);
     if (checked.has_error()) {
-      if (answer->head.status == 101) co_return checked.error();
-      if (should_fall_back(answer->head, answer->body)) {
-        co_return Error(Errc::upgrade_refused, upgrade_error(answer->head, answer->body).text);
-      }
-      co_return upgrade_error(answer->head, answer->body);
+      if (answer->head.status == 101) co_return UpgradeResult(checked.error(), true);
+      co_return refusal();
     }
     upgraded.transport = std::make_unique<net::WebSocketTransport>(
         std::move(upgraded.transport), net::WebSocketRole::client, as_bytes(answer->early));
     co_return std::move(upgraded);
   }
-  if (!net::is_upgraded(answer->head, kSpdy)) co_return upgrade_error(answer->head, answer->body);
-  if (auto problem = spdy_problem(*answer)) co_return std::move(*problem);
+  if (!net::is_upgraded(answer->head, kSpdy)) co_return refusal();
+  if (auto problem = spdy_problem(*answer)) co_return problem->within(place());
   co_return std::move(upgraded);
 }
 

@@ -11,6 +11,7 @@
 #include "k8s/credentials.h"
 #include "k8s/kubeconfig.h"
 #include "k8s/route.h"
+#include "k8s/transport_choice.h"
 #include "net/http_upgrade.h"
 #include "net/resolver.h"
 #include "net/spdy_connection.h"
@@ -18,9 +19,6 @@
 #include "net/tls_context.h"
 
 namespace kportal::k8s {
-
-enum class TransportKind { websocket, spdy };
-std::string_view to_word(TransportKind kind);
 
 struct DialOptions {
   net::TcpOptions tcp;
@@ -40,6 +38,9 @@ class Dialer {
  public:
   // The body of a refusal that is read for its message.
   static constexpr std::size_t kMaxRefusal = 64 * 1024;
+  // What a server asks one dial to wait (Retry-After) holds for all, but not for longer than this:
+  // a kubelet that has enough speaks for one node only.
+  static constexpr Duration kMaxSharedWait = std::chrono::seconds(5);
 
   // `tls` is null for a server without TLS. All must outlive it.
   Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsContext* tls,
@@ -52,8 +53,20 @@ class Dialer {
 
  private:
   using Upgraded = Route::Connection;
-  using UpgradeResult = Result<Upgraded>;
+  struct UpgradeResult {
+    Result<Upgraded> connection;
+    bool other_may = false;  // the other transport may succeed where this one was refused
+    UpgradeResult(Result<Upgraded> c, bool other = false)
+        : connection(std::move(c)), other_may(other) {}
+    UpgradeResult(Error error, bool other = false)
+        : connection(std::move(error)), other_may(other) {}
+    bool has_error() const { return connection.has_error(); }
+  };
 
+  // Says in `kind` which it was.
+  awaitable<Result<Upgraded>> upgrade_somehow(std::string name_space, std::string target,
+                                              net::TcpOptions options, TimePoint deadline,
+                                              TransportKind& kind);
   awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
                                    TimePoint deadline);
   awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
@@ -67,14 +80,19 @@ class Dialer {
   Route route_;
   net::TlsContext* tls_;
   Credentials& credentials_;
-  std::optional<TransportKind> worked_;
+  TransportChoice choice_;
+  TimePoint not_before_{};  // the server wants no dial before,
+  Error asked_;             // and said so
 };
 
-// Whether another transport may succeed where a WebSocket upgrade got this answer. Not for what
-// every transport would be told (401, no such pod, 429, 5xx).
+// Whether the other transport may succeed where an upgrade got this answer. Not for what both would
+// be told (401, no such pod, 429, 5xx).
 bool should_fall_back(net::ResponseHead const& head, std::string_view body);
 
 // Why the answer to an upgrade is no tunnel, with what the server says.
 Error upgrade_error(net::ResponseHead const& head, std::string_view body);
+
+// What to say where neither transport worked: both answers, and what to do about them.
+Error refused_by_both(Error const& websocket, Error const& spdy, std::string_view name_space);
 
 }  // namespace kportal::k8s

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "k8s/access_review.h"
 #include "k8s/objects.h"
 #include "k8s/rest_client.h"
 
@@ -47,7 +48,8 @@ template <class Object>
 ObjectCache<Object>::ObjectCache(asio::any_io_executor executor, RestClient& client,
                                  std::string const& name_space, std::string selector,
                                  ReflectorOptions options)
-    : reflector_(std::move(executor), client, *this,
+    : name_space_(name_space),
+      reflector_(std::move(executor), client, *this,
                  Collection(fmt::format("/api/v1/namespaces/{}/{}", percent_encode(name_space),
                                         Kind<Object>::kPath),
                             std::move(selector), Kind<Object>::kList, Kind<Object>::kEvent),
@@ -165,8 +167,9 @@ Error ObjectCache<Object>::too_many() {
 
 template <class Object>
 void ObjectCache<Object>::on_error(Error const& error) {
-  if (error_ == error) return;
-  error_ = error;
+  Error told = with_rule(error, "get,list,watch", Kind<Object>::kPath, name_space_);
+  if (error_ == told) return;
+  error_ = std::move(told);
   subscribers_.notify("");
 }
 

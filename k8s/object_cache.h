@@ -63,6 +63,7 @@ class ObjectCache : private ReflectorSink {
   bool apply(bool deleted, Object object);
   static Error too_many();
 
+  std::string name_space_;
   Objects objects_;
   Objects listing_;  // the pages of a list that is not complete yet
   std::size_t listed_ = 0;

@@ -593,6 +593,7 @@ auto read_one(Reader reader, Read const& read) -> Result<decltype(read(reader, r
 constinit JsonRule const kPodRule = kPod;
 constinit JsonRule const kPodListRule = kPodList;
 constinit JsonRule const kPodEventRule = kPodEvent;
+constinit JsonRule const kServiceRule = kService;
 constinit JsonRule const kServiceListRule = kServiceList;
 constinit JsonRule const kServiceEventRule = kServiceEvent;
 constinit JsonRule const kWorkloadRule = kWorkload;

@@ -24,6 +24,7 @@ namespace kportal::k8s {
 extern JsonRule const kPodRule;
 extern JsonRule const kPodListRule;
 extern JsonRule const kPodEventRule;
+extern JsonRule const kServiceRule;
 extern JsonRule const kServiceListRule;
 extern JsonRule const kServiceEventRule;
 extern JsonRule const kWorkloadRule;

@@ -22,6 +22,7 @@ namespace kportal::k8s {
 namespace {
 
 constexpr std::size_t kMaxMessage = 1024;
+constexpr std::size_t kMaxTitle = 100;
 constexpr std::chrono::seconds kMaxRetryAfter{60};
 
 Errc errc_of(int status) {
@@ -45,12 +46,57 @@ std::string readable(std::string_view text) {
   return printable(text);
 }
 
+// A page for people, from a proxy or a login: its title says enough.
+std::string page_title(std::string_view html) {
+  static constexpr std::string_view kOpen = "<title>";
+  auto const begin = html.find(kOpen);
+  if (begin == html.npos) return "a web page instead of an API server's answer";
+  html.remove_prefix(begin + kOpen.size());
+  html = html.substr(0, std::min(html.find('<'), kMaxTitle));
+  return fmt::format("the web page \"{}\" instead of an API server's answer", readable(html));
+}
+
 std::string message_of(int status, std::string_view body) {
   std::string message;
-  if (auto const parsed = parse_status(body)) message = readable(parsed->message);
+  auto const first = body.find_first_not_of(" \t\r\n");
+  bool const html = first != body.npos && body[first] == '<';
+  if (html) {
+    message = page_title(body);
+  } else if (auto const parsed = parse_status(body)) {
+    message = readable(parsed->message);
+  }
   if (message.empty()) message = readable(body);
   if (message.empty()) message = "the server gave no reason";
   return fmt::format("{} (HTTP {})", message, status);
+}
+
+// Nothing for what is too large.
+std::optional<unsigned> number_in(std::string_view digits) {
+  unsigned value = 0;
+  char const* const end = digits.data() + digits.size();
+  auto const read = std::from_chars(digits.data(), end, value);
+  return read.ec == std::errc() && read.ptr == end ? std::optional(value) : std::nullopt;
+}
+
+// IMF-fixdate of RFC 9110 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT". Its two older forms are not sent
+// any more.
+std::optional<std::chrono::sys_seconds> http_date(std::string_view text) {
+  static constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  if (text.size() != 29 || text.substr(25) != " GMT") return std::nullopt;
+  auto const day = number_in(text.substr(5, 2));
+  auto const month = kMonths.find(text.substr(8, 3));
+  auto const year = number_in(text.substr(12, 4));
+  auto const hour = number_in(text.substr(17, 2));
+  auto const minute = number_in(text.substr(20, 2));
+  auto const second = number_in(text.substr(23, 2));
+  if (!day || !year || !hour || !minute || !second) return std::nullopt;
+  if (month == kMonths.npos || month % 3 != 0) return std::nullopt;
+  std::chrono::year_month_day const date(std::chrono::year(static_cast<int>(*year)),
+                                         std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
+                                         std::chrono::day(*day));
+  if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+         std::chrono::seconds(*second);
 }
 
 bool is_connection_failure(Errc code) {
@@ -71,18 +117,23 @@ Authorize authorize_by(Credentials& credentials) {
   };
 }
 
+std::chrono::seconds asked_wait(std::string_view retry_after, std::chrono::sys_seconds now) {
+  bool const digits =
+      !retry_after.empty() && retry_after.find_first_not_of("0123456789") == std::string_view::npos;
+  if (digits) {
+    auto const seconds = number_in(retry_after);
+    return seconds ? std::min(std::chrono::seconds(*seconds), kMaxRetryAfter) : kMaxRetryAfter;
+  }
+  auto const date = http_date(retry_after);
+  if (!date) return std::chrono::seconds(0);
+  return std::clamp(*date - now, std::chrono::seconds(0), kMaxRetryAfter);
+}
+
 Error status_error(int status, std::string_view retry_after, std::string_view body) {
   Error error(errc_of(status), message_of(status, body));
   if (status != 429 && status < 500) return error;
-  unsigned seconds = 0;
-  auto const [end, failure] =
-      std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
-  bool const whole = end == retry_after.data() + retry_after.size();
-  if (whole && failure == std::errc::result_out_of_range) {
-    error.retry_after = kMaxRetryAfter;
-  } else if (whole && failure == std::errc()) {
-    error.retry_after = std::min(std::chrono::seconds(seconds), kMaxRetryAfter);
-  }
+  auto const now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  error.retry_after = asked_wait(retry_after, now);
   return error;
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "k8s/access_review.h"
 #include "k8s/cluster.h"
 #include "k8s/objects.h"
 #include "k8s/rest_client.h"
@@ -14,6 +15,34 @@ using config::TargetKind;
 
 bool is_workload(TargetKind kind) {
   return kind != TargetKind::pod && kind != TargetKind::service;
+}
+
+// Where the API has such workloads, and their name in a role.
+struct WorkloadApi {
+  std::string_view group;
+  std::string_view plural;
+  std::string_view resource;
+};
+
+WorkloadApi workload_api(TargetKind kind) {
+  switch (kind) {
+    case TargetKind::deployment:
+      return {"/apis/apps/v1", "deployments", "deployments.apps"};
+    case TargetKind::statefulset:
+      return {"/apis/apps/v1", "statefulsets", "statefulsets.apps"};
+    case TargetKind::daemonset:
+      return {"/apis/apps/v1", "daemonsets", "daemonsets.apps"};
+    case TargetKind::replicaset:
+      return {"/apis/apps/v1", "replicasets", "replicasets.apps"};
+    case TargetKind::job:
+      return {"/apis/batch/v1", "jobs", "jobs.batch"};
+    case TargetKind::replication_controller:
+      return {"/api/v1", "replicationcontrollers", "replicationcontrollers"};
+    case TargetKind::pod:
+    case TargetKind::service:
+      break;
+  }
+  return {};
 }
 
 }  // namespace
@@ -30,6 +59,12 @@ TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void
   if (query_.target.kind == TargetKind::service) {
     services_ = &cluster.services(query_.namespace_);
     services_changed_ = services_->subscribe(tell);
+    service_poll_.emplace(cluster, *services_, query_.namespace_, query_.target.name, changed_);
+    tasks.spawn(service_poll_->run());
+  }
+  if (query_.target.kind == TargetKind::pod && !query_.target.name.empty()) {
+    pod_poll_.emplace(cluster, pods_, query_.namespace_, query_.target.name, changed_);
+    tasks.spawn(pod_poll_->run());
   }
   if (is_workload(query_.target.kind)) tasks.spawn(follow_workload());
 }
@@ -37,18 +72,19 @@ TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void
 TargetWatch::~TargetWatch() = default;
 
 std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_use) {
+  memory_.in_use = std::move(in_use);
+  bool const narrow = pods_.error() && pods_.error()->code == Errc::forbidden;
+  if (narrow && (pod_poll_ || !pods_.synced())) return choose_narrowly();
   if (!pods_.synced()) {
     if (!pods_.error()) return std::nullopt;
-    if (pods_.error()->code == Errc::forbidden) return one_unseen();
     return Result<Choices>(*pods_.error());
   }
   TargetView view{pods_.objects()};
   if (services_ != nullptr) {
-    if (!services_->synced()) {
-      if (!services_->error()) return std::nullopt;
-      return Result<Choices>(*services_->error());
-    }
-    view.service = services_->find(query_.target.name);
+    auto const found = service();
+    if (!found) return std::nullopt;
+    if (found->has_error()) return Result<Choices>(found->error());
+    view.service = **found;
   }
   if (is_workload(query_.target.kind)) {
     if (!workload_) return std::nullopt;
@@ -57,26 +93,66 @@ std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_u
     }
     view.workload = workload_->has_value() ? &**workload_ : nullptr;
   }
-  memory_.in_use = std::move(in_use);
   auto choices = choose_pods(query_, view, memory_);
   if (is_workload(query_.target.kind)) doubt_workload(choices.has_error());
   return choices;
 }
 
+std::optional<Result<Choices>> TargetWatch::choose_narrowly() {
+  if (!pod_poll_) return one_unseen();
+  auto const& pod = pod_poll_->answer();
+  if (!pod) return std::nullopt;
+  if (pod->has_value()) {
+    PodMap const one{{(*pod)->name, **pod}};
+    return choose_pods(query_, TargetView{one}, memory_);
+  }
+  Error error = pod->error();
+  if (error.code == Errc::forbidden) return one_unseen();
+  if (error.code == Errc::not_found) {
+    error.text += "; without the right to list pods only the exact name of a pod works";
+  }
+  return Result<Choices>(std::move(error));
+}
+
 Result<Choices> TargetWatch::one_unseen() const {
   auto choice = choose_unseen(query_);
-  if (choice.has_error()) return choice.error();
-  return Choices{std::move(*choice)};
+  if (choice.has_value()) return Choices{std::move(*choice)};
+  Error error = choice.error();
+  if (error.code != Errc::forbidden) return error;
+  bool const by_name = pod_poll_ && pod_poll_->answer() && pod_poll_->answer()->has_error();
+  error.text += ": " + (by_name ? pod_poll_->answer()->error() : *pods_.error()).text;
+  return error;
+}
+
+std::optional<Result<Service const*>> TargetWatch::service() const {
+  auto const& polled = service_poll_->answer();
+  if (polled && polled->has_value()) return Result<Service const*>(&**polled);
+  if (polled && polled->error().code == Errc::not_found) return Result<Service const*>(nullptr);
+  if (services_->synced()) return Result<Service const*>(services_->find(query_.target.name));
+  if (polled) return Result<Service const*>(polled->error());
+  bool const narrow = services_->error() && services_->error()->code == Errc::forbidden;
+  if (!services_->error() || narrow) return std::nullopt;
+  return Result<Service const*>(*services_->error());
 }
 
 // A name may be taken by another pod by now.
 Pod const* TargetWatch::find(std::string const& pod, std::string const& uid) const {
-  Pod const* const found = pods_.find(pod);
+  Pod const* found = pods_.find(pod);
+  if (pod_poll_ && pod_poll_->answer()) {
+    auto const& polled = *pod_poll_->answer();
+    found = polled.has_value() && polled->name == pod ? &*polled : nullptr;
+  }
   return found != nullptr && found->uid == uid ? found : nullptr;
 }
 
 bool TargetWatch::gone(std::string const& pod, std::string const& uid) const {
-  if (uid.empty() || !pods_.synced()) return false;
+  if (uid.empty()) return false;
+  if (pod_poll_ && pod_poll_->answer()) {
+    auto const& polled = *pod_poll_->answer();
+    if (polled.has_error() && polled.error().code != Errc::not_found) return false;
+  } else if (!pods_.synced()) {
+    return false;
+  }
   Pod const* const found = find(pod, uid);
   return found == nullptr || found->deleting || found->phase != PodPhase::running;
 }
@@ -96,39 +172,20 @@ bool TargetWatch::vouches_for(std::string const& pod) const {
 void TargetWatch::refresh() {
   pods_.refresh();
   if (services_ != nullptr) services_->refresh();
+  if (pod_poll_) pod_poll_->refresh();
+  if (service_poll_) service_poll_->refresh();
   ask_again_.set();
 }
 
 std::string TargetWatch::workload_path() const {
-  std::string_view group = "/apis/apps/v1";
-  std::string_view plural;
-  switch (query_.target.kind) {
-    case TargetKind::deployment:
-      plural = "deployments";
-      break;
-    case TargetKind::statefulset:
-      plural = "statefulsets";
-      break;
-    case TargetKind::daemonset:
-      plural = "daemonsets";
-      break;
-    case TargetKind::replicaset:
-      plural = "replicasets";
-      break;
-    case TargetKind::job:
-      group = "/apis/batch/v1";
-      plural = "jobs";
-      break;
-    case TargetKind::replication_controller:
-      group = "/api/v1";
-      plural = "replicationcontrollers";
-      break;
-    case TargetKind::pod:
-    case TargetKind::service:
-      break;
-  }
-  return fmt::format("{}/namespaces/{}/{}/{}", group, percent_encode(query_.namespace_), plural,
-                     percent_encode(query_.target.name));
+  auto const api = workload_api(query_.target.kind);
+  return fmt::format("{}/namespaces/{}/{}/{}", api.group, percent_encode(query_.namespace_),
+                     api.plural, percent_encode(query_.target.name));
+}
+
+awaitable<Result<std::string>> TargetWatch::look_up_workload(TimePoint deadline) {
+  DialGate::Pass const pass = co_await cluster_.lookups().enter();
+  co_return co_await cluster_.rest().get_part(workload_path(), kWorkloadRule, deadline);
 }
 
 // A workload is not watched: that would need further rights, and it hardly ever changes. Another of
@@ -137,10 +194,11 @@ awaitable<void> TargetWatch::follow_workload() {
   for (;;) {
     TimePoint const asked = Clock::now();
     TimePoint const deadline = asked + Cluster::kRequestTimeout;
-    auto const answer = co_await cluster_.rest().get_part(workload_path(), kWorkloadRule, deadline);
+    auto const answer = co_await look_up_workload(deadline);
     bool known = false;
     if (answer.has_error()) {
-      known = take_workload(answer.error());
+      auto const resource = workload_api(query_.target.kind).resource;
+      known = take_workload(with_rule(answer.error(), "get", resource, query_.namespace_));
     } else {
       known = take_workload(parse_workload(*answer));
     }

@@ -14,6 +14,7 @@
 #include "base/task_group.h"
 #include "base/wakeup.h"
 #include "k8s/object_cache.h"
+#include "k8s/object_poll.h"
 #include "k8s/target.h"
 
 namespace kportal::k8s {
@@ -47,8 +48,13 @@ class TargetWatch {
   void refresh();
 
  private:
+  // Where pods may not be listed.
+  std::optional<Result<Choices>> choose_narrowly();
   Result<Choices> one_unseen() const;
+  // Of a service: what is there, or nothing yet.
+  std::optional<Result<Service const*>> service() const;
   awaitable<void> follow_workload();
+  awaitable<Result<std::string>> look_up_workload(TimePoint deadline);
   bool take_workload(Result<Workload> answer);
   void doubt_workload(bool failed);
   std::set<std::string> family() const;
@@ -64,6 +70,9 @@ class TargetWatch {
   std::optional<Result<Workload>> workload_;     // for a workload only
   bool no_choice_ = false;                       // the last choose() ended in an error
   std::optional<std::set<std::string>> family_;  // the uids of its pods, as last seen
+  // In place of the caches where those may not be listed: of a pod by name, of a service.
+  std::optional<ObjectPoll<Pod>> pod_poll_;
+  std::optional<ObjectPoll<Service>> service_poll_;
   Wakeup ask_again_;
   Subscription pods_changed_;
   Subscription services_changed_;

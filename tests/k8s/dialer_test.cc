@@ -33,12 +33,15 @@ TEST(ShouldFallBackTest, OnlyWhereAnotherTransportMayBeTold) {
     EXPECT_TRUE(should_fall_back(head_of(status), "")) << status;
     EXPECT_TRUE(should_fall_back(head_of(status), kStatusBody)) << status;
   }
-  for (int const status : {401, 429, 500, 503, 504}) {
+  for (int const status : {401, 429, 500, 503}) {
     EXPECT_FALSE(should_fall_back(head_of(status), "")) << status;
     EXPECT_FALSE(should_fall_back(head_of(status), kStatusBody)) << status;
   }
-  EXPECT_TRUE(should_fall_back(head_of(404), "404 page not found"));
-  EXPECT_FALSE(should_fall_back(head_of(404), kStatusBody));
+  // A proxy's own answer, and the API server's.
+  for (int const status : {404, 504}) {
+    EXPECT_TRUE(should_fall_back(head_of(status), "<html>no</html>")) << status;
+    EXPECT_FALSE(should_fall_back(head_of(status), kStatusBody)) << status;
+  }
 }
 
 TEST(UpgradeErrorTest, KeepsWhatTheServerSays) {
@@ -50,12 +53,62 @@ TEST(UpgradeErrorTest, KeepsWhatTheServerSays) {
   EXPECT_EQ(upgrade_error(head_of(403), "").code, Errc::forbidden);
   EXPECT_EQ(upgrade_error(head_of(404), kStatusBody).code, Errc::not_found);
   EXPECT_EQ(upgrade_error(head_of(200), "").code, Errc::upgrade_refused);
+  net::ResponseHead moved = head_of(302);
+  moved.headers.add("Location", "https://login/\x1b");
+  EXPECT_EQ(upgrade_error(moved, "").text,
+            "HTTP 302 (to https://login/\\x1b) instead of 101 Switching Protocols");
+}
+
+TEST(RefusedByBothTest, TellsBothAnswersAndTheCure) {
+  Error const page(Errc::upgrade_refused, "HTTP 200 instead of 101 Switching Protocols");
+  Error const bad(Errc::server, "bad request (HTTP 400)");
+  Error const get(Errc::forbidden, "cannot get (HTTP 403)");
+  Error const create(Errc::forbidden, "cannot create (HTTP 403)");
+  EXPECT_EQ(
+      refused_by_both(page, page, "shop"),
+      Error(Errc::upgrade_refused,
+            "no tunnel by WebSocket nor by SPDY: HTTP 200 instead of 101 Switching Protocols; "
+            "a proxy or load balancer before the API server may not let upgrades through"));
+  EXPECT_EQ(refused_by_both(page, bad, "shop").code, Errc::server);
+  std::string const rule =
+      "; a role that allows it, to be bound to this user: kubectl create role port-forward -n shop "
+      "--verb=get,create --resource=pods/portforward";
+  EXPECT_EQ(refused_by_both(get, create, "shop"),
+            Error(Errc::forbidden,
+                  "no tunnel by WebSocket: cannot get (HTTP 403); nor by SPDY: "
+                  "cannot create (HTTP 403)" +
+                      rule));
+  // A right that is missing for one of them is not why the other fails.
+  EXPECT_EQ(refused_by_both(get, bad, "shop"),
+            Error(Errc::server,
+                  "no tunnel by WebSocket: cannot get (HTTP 403); nor by SPDY: bad "
+                  "request (HTTP 400)" +
+                      rule));
+}
+
+TEST(TransportChoiceTest, TriesTheWebSocketAgainAfterATime) {
+  TransportChoice choice;
+  TimePoint const t0 = Clock::now();
+  EXPECT_EQ(choice.first(t0), TransportKind::websocket);
+  choice.worked(TransportKind::spdy, t0);
+  TimePoint const last = t0 + TransportChoice::kTryWebsocketAgain;
+  EXPECT_EQ(choice.first(last - 1s), TransportKind::spdy);
+  choice.worked(TransportKind::spdy, last - 1s);  // that it works still does not put it off
+  EXPECT_EQ(choice.first(last), TransportKind::websocket);
+  choice.worked(TransportKind::spdy, last);
+  EXPECT_EQ(choice.first(last + 1s), TransportKind::spdy);
+  choice.worked(TransportKind::websocket, last + 2s);
+  EXPECT_EQ(choice.first(last + 3s), TransportKind::websocket);
 }
 
 class DialerTest : public test::LoopFixture {
  protected:
   // Answers each request by the script.
   Result<Tunnel> dial(HttpServer::Script script) {
+    return std::move(dial_often(std::move(script), 1).front());
+  }
+  // With one dialer, one after another.
+  std::vector<Result<Tunnel>> dial_often(HttpServer::Script script, int times) {
     server_.script(std::move(script));
     ClusterAccess at;
     at.server.tls = tls_ != nullptr;
@@ -64,13 +117,16 @@ class DialerTest : public test::LoopFixture {
     auto const read_token = [this](std::string const&, std::size_t) { return next_token(); };
     Credentials credentials(auth_, read_token);
     Dialer dialer(resolver_, at, tls_, credentials);
-    std::optional<Result<Tunnel>> tunnel;
+    std::vector<Result<Tunnel>> tunnels;
     server_.start();
-    run(dial_with(dialer, tunnel));
-    return std::move(*tunnel);
+    run(dial_with(dialer, times, tunnels));
+    return tunnels;
   }
-  awaitable<void> dial_with(Dialer& dialer, std::optional<Result<Tunnel>>& tunnel) {
-    tunnel = co_await dialer.dial("shop", "web-0", DialOptions(), Clock::now() + 5s);
+  awaitable<void> dial_with(Dialer& dialer, int times, std::vector<Result<Tunnel>>& tunnels) {
+    for (int i = 0; i < times; ++i) {
+      auto tunnel = co_await dialer.dial("shop", "web-0", DialOptions(), Clock::now() + 20s);
+      tunnels.push_back(std::move(tunnel));
+    }
     server_.cancel();
   }
   boost::system::result<std::string> next_token() { return tokens_.at(token_ < 1 ? token_++ : 1); }
@@ -118,6 +174,87 @@ TEST_F(DialerTest, FallsBackToSpdyWhereTheServerCannotDoWebSocket) {
   });
   ASSERT_TRUE(tunnel) << tunnel.error().text;
   EXPECT_EQ(tunnel->transport, TransportKind::spdy);
+}
+
+TEST_F(DialerTest, RemembersThatOnlySpdyWorks) {
+  auto const tunnels = dial_often(
+      [](ServedRequest const& request) {
+        if (is_websocket(request)) return reply(400, "query parameter \"port\" is required");
+        return raw(spdy_101("portforward.k8s.io"));
+      },
+      2);
+  EXPECT_TRUE(tunnels.back().has_value());
+  ASSERT_EQ(server_.requests().size(), 3u);
+  EXPECT_EQ(server_.requests().back().method, "POST");
+}
+
+// The API server was upgraded, or a proxy in front of it changed.
+TEST_F(DialerTest, TriesTheWebSocketAgainWhereSpdyWorksNoMore) {
+  bool changed = false;
+  auto const tunnels = dial_often(
+      [&](ServedRequest const& request) {
+        if (is_websocket(request) != changed) return reply(405, "not allowed");
+        if (changed) return raw(websocket_101(request, "SPDY/3.1+portforward.k8s.io"));
+        changed = true;
+        return raw(spdy_101("portforward.k8s.io"));
+      },
+      3);
+  ASSERT_TRUE(tunnels[1]) << tunnels[1].error().text;
+  EXPECT_EQ(tunnels[1]->transport, TransportKind::websocket);
+  ASSERT_TRUE(tunnels[2]);
+  EXPECT_EQ(server_.requests().size(), 5u) << "the WebSocket is remembered again";
+}
+
+// Reverse proxies that know nothing of upgrades.
+TEST_F(DialerTest, WhatBothTransportsAreAnsweredIsTold) {
+  struct Row {
+    int status;
+    Errc code;
+    char const* text;
+  };
+  std::vector<Row> const rows = {
+      {200, Errc::upgrade_refused, "HTTP 200 (to https://sso/) instead of 101"},
+      {301, Errc::upgrade_refused, "HTTP 301 (to https://sso/) instead of 101"},
+      {302, Errc::upgrade_refused, "HTTP 302 (to https://sso/) instead of 101"},
+      {400, Errc::server, "the web page \"Sorry\" instead of an API server's answer (HTTP 400)"},
+      {403, Errc::forbidden, "(HTTP 403)"},
+      {405, Errc::server, "(HTTP 405)"},
+      {502, Errc::server, "(HTTP 502)"},
+      {504, Errc::server, "(HTTP 504)"}};
+  auto const tunnels = dial_often(
+      [&](ServedRequest const&) {
+        int const status = rows.at((server_.requests().size() - 1) / 2).status;
+        return reply(status, "<html><title>Sorry</title>", "Location: https://sso/\r\n");
+      },
+      static_cast<int>(rows.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    ASSERT_FALSE(tunnels[i]);
+    Error const& error = tunnels[i].error();
+    EXPECT_EQ(error.code, rows[i].code) << rows[i].status;
+    EXPECT_THAT(error.text, HasSubstr("no tunnel by WebSocket nor by SPDY: "));
+    EXPECT_THAT(error.text, HasSubstr(rows[i].text));
+    EXPECT_TRUE(error.text.starts_with("127.0.0.1:")) << error.text;
+  }
+}
+
+TEST_F(DialerTest, ABare403IsFollowedBySpdy) {
+  auto const tunnel = dial([](ServedRequest const& request) {
+    if (is_websocket(request)) return raw("HTTP/1.1 403 Forbidden\r\n\r\n", Answer::Then::close);
+    return raw(spdy_101("portforward.k8s.io"));
+  });
+  ASSERT_TRUE(tunnel) << tunnel.error().text;
+  EXPECT_EQ(tunnel->transport, TransportKind::spdy);
+}
+
+TEST_F(DialerTest, WhatOneDialIsAskedToWaitHoldsForAll) {
+  auto const tunnels = dial_often(
+      [](ServedRequest const&) { return reply(429, "too many", "Retry-After: 40\r\n"); }, 5);
+  EXPECT_EQ(server_.requests().size(), 1u);
+  EXPECT_EQ(tunnels[0].error().retry_after, 40s);
+  ASSERT_TRUE(tunnels[4].has_error());
+  EXPECT_EQ(tunnels[4].error().code, Errc::server);
+  EXPECT_LE(tunnels[4].error().retry_after, Dialer::kMaxSharedWait);
+  EXPECT_GT(tunnels[4].error().retry_after, 0s);
 }
 
 TEST_F(DialerTest, FallsBackFromAnotherSubprotocol) {

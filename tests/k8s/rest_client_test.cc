@@ -37,15 +37,35 @@ TEST(StatusErrorTest, TakesTheFirstOfAText) {
   EXPECT_LT(status_error(500, "", std::string(100'000, 'x')).text.size(), 1100U);
 }
 
-TEST(StatusErrorTest, ReadsRetryAfterInSecondsAndBoundsIt) {
+TEST(StatusErrorTest, OfAWebPageTheTitleSaysEnough) {
+  EXPECT_EQ(status_error(502, "", "\n<html><head><title>502 Bad Gateway</title></head>...").text,
+            "the web page \"502 Bad Gateway\" instead of an API server's answer (HTTP 502)");
+  EXPECT_EQ(status_error(502, "", "<html>busy").text,
+            "a web page instead of an API server's answer (HTTP 502)");
+  EXPECT_LT(status_error(502, "", "<title>" + std::string(5000, 'x')).text.size(), 200U);
+}
+
+TEST(StatusErrorTest, ReadsRetryAfterAndBoundsIt) {
   EXPECT_EQ(status_error(429, "5", "").retry_after, 5s);
   EXPECT_EQ(status_error(503, "1", "").retry_after, 1s);
   EXPECT_EQ(status_error(503, "3600", "").retry_after, 60s);
-  EXPECT_EQ(status_error(503, "99999999999999999999", "").retry_after, 60s);
-  for (auto const* text : {"", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "5 "}) {
-    EXPECT_EQ(status_error(503, text, "").retry_after, 0s) << text;
-  }
+  EXPECT_EQ(status_error(503, "Wed, 21 Oct 2099 07:28:00 GMT", "").retry_after, 60s);
   EXPECT_EQ(status_error(404, "5", "").retry_after, 0s);
+}
+
+TEST(AskedWaitTest, InSecondsOrAsADate) {
+  auto const now = std::chrono::sys_days(std::chrono::year(2026) / 11 / 23) + 14h + 5min + 1s;
+  EXPECT_EQ(asked_wait("0", now), 0s);
+  EXPECT_EQ(asked_wait("99999999999999999999", now), 60s);
+  EXPECT_EQ(asked_wait("Mon, 23 Nov 2026 14:05:08 GMT", now), 7s);
+  EXPECT_EQ(asked_wait("Mon, 23 Nov 2026 14:05:00 GMT", now), 0s);
+  EXPECT_EQ(asked_wait("Tue, 24 Nov 2026 14:05:00 GMT", now), 60s);
+  for (auto const* text :
+       {"", "-1", "1.5", "5 ", "Mon, 23 Nov 2026 14:05:08 UTC", "Mon, 23 nov 2026 14:05:08 GMT",
+        "Mon, 31 Feb 2026 14:05:08 GMT", "Mon, 23 Nov 2026 24:05:08 GMT",
+        "Mon, 23 ovD 2026 14:05:08 GMT", "Monday, 23-Nov-26 14:05:08 GMT"}) {
+    EXPECT_EQ(asked_wait(text, now), 0s) << text;
+  }
 }
 
 TEST(PercentEncodeTest, LeavesOnlyUnreservedCharacters) {

@@ -45,7 +45,8 @@ Result<void> ApiServer::Impl::make_certificates() {
   std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
   auto const& more = state_.options.names;
   names.insert(names.end(), more.begin(), more.end());
-  auto server = authority_->issue_server(names);
+  auto const life = state_.options.expired ? std::chrono::seconds(-60) : CertificateAuthority::kDay;
+  auto server = authority_->issue_server(names, life);
   if (!server) return server.error();
   auto admin = authority_->issue_client("lab-admin", {"system:masters"});
   if (!admin) return admin.error();

@@ -30,6 +30,7 @@ struct ApiServerOptions {
   std::uint16_t port = 0;  // 0: any free one
   // DNS names or addresses of the server certificate, beside localhost, 127.0.0.1 and ::1.
   std::vector<std::string> names;
+  bool expired = false;  // the server's certificate ended a minute ago
   RuntimeOptions runtime;
   // Kubernetes 1.35: a WebSocket (GET) needs the verb create as well.
   bool websocket_needs_create = true;

@@ -131,6 +131,7 @@ Result<CertificateAndKey> CertificateAuthority::issue(Subject const& subject) {
   if (!certificate) return openssl_error("lab certificate");
   auto* const raw = certificate.get();
   auto* const issuer = key_->certificate.get();
+  X509_gmtime_adj(X509_getm_notAfter(raw), subject.life.count());
   for (auto const& group : subject.groups) add_name(X509_get_subject_name(raw), "O", group);
   add_name(X509_get_subject_name(raw), "CN", subject.name);
   X509_set_issuer_name(raw, X509_get_subject_name(issuer));
@@ -148,9 +149,9 @@ Result<CertificateAndKey> CertificateAuthority::issue(Subject const& subject) {
   return CertificateAndKey{to_pem(raw), to_pem(key.get())};
 }
 
-Result<CertificateAndKey> CertificateAuthority::issue_server(
-    std::vector<std::string> const& names) {
-  return issue(Subject{"kube-apiserver", {}, names, "serverAuth"});
+Result<CertificateAndKey> CertificateAuthority::issue_server(std::vector<std::string> const& names,
+                                                             std::chrono::seconds life) {
+  return issue(Subject{"kube-apiserver", {}, names, "serverAuth", life});
 }
 
 Result<CertificateAndKey> CertificateAuthority::issue_client(

@@ -3,6 +3,7 @@
 // around now, never written to disk by this file. Not a CA for anything else.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,14 +19,17 @@ struct CertificateAndKey {
 
 class CertificateAuthority {
  public:
+  static constexpr std::chrono::seconds kDay = std::chrono::hours(24);
+
   static Result<CertificateAuthority> make(std::string const& common_name);
   CertificateAuthority(CertificateAuthority&&) noexcept;
   CertificateAuthority& operator=(CertificateAuthority&&) noexcept;
   ~CertificateAuthority();
 
   std::string const& pem() const { return pem_; }
-  // Names that are IP addresses become IP SANs, the others DNS SANs.
-  Result<CertificateAndKey> issue_server(std::vector<std::string> const& names);
+  // Names that are IP addresses become IP SANs, the others DNS SANs. It ends that long from now.
+  Result<CertificateAndKey> issue_server(std::vector<std::string> const& names,
+                                         std::chrono::seconds life = kDay);
   // CN = user, O = groups, as Kubernetes reads them.
   Result<CertificateAndKey> issue_client(std::string const& user,
                                          std::vector<std::string> const& groups);
@@ -37,6 +41,7 @@ class CertificateAuthority {
     std::vector<std::string> groups;
     std::vector<std::string> alternatives;
     char const* usage;
+    std::chrono::seconds life = kDay;
   };
   Result<CertificateAndKey> issue(Subject const& subject);
   CertificateAuthority(std::unique_ptr<Key> key, std::string pem);

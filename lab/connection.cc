@@ -16,6 +16,7 @@ constexpr std::size_t kReadSize = 8 * 1024;
 constexpr std::string_view kPortForward = "portforward.k8s.io";
 constexpr std::string_view kTunnelPrefix = "SPDY/3.1+";
 constexpr std::string_view kReviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+constexpr std::string_view kSelfReviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 
 std::string_view reason_phrase(int code) {
   switch (code) {
@@ -326,6 +327,9 @@ awaitable<bool> Connection::route(Exchange& exchange) {
   if (exchange.path == kReviews && method == "POST") {
     co_return co_await send_answer(
         exchange, answer_access_review(state_.access, exchange.user, exchange.body), std::string());
+  }
+  if (exchange.path == kSelfReviews && method == "POST") {
+    co_return co_await send_answer(exchange, answer_self_review(exchange.user), std::string());
   }
   if (exchange.resource && is_port_forward(*exchange.resource)) {
     co_return co_await upgrade(exchange);

@@ -734,6 +734,13 @@ RestAnswer answer_access_review(Access const& access, User const& user, std::str
   return RestAnswer(201, dump(json));
 }
 
+RestAnswer answer_self_review(User const& user) {
+  Json json{{"kind", "SelfSubjectReview"}, {"apiVersion", "authentication.k8s.io/v1"}};
+  json["metadata"] = Json{{"creationTimestamp", nullptr}};
+  json["status"]["userInfo"] = Json{{"username", user.name}, {"groups", user.groups}};
+  return RestAnswer(201, dump(json));
+}
+
 Result<WatchFilter> WatchFilter::make(ResourcePath const& path, Query const& query) {
   auto const pods = path.resource == "pods";
   if (!path.group.empty() || path.version != "v1" || (!pods && path.resource != "services")) {

@@ -65,6 +65,8 @@ RestAnswer answer_get(Cluster const& cluster, ResourcePath const& path);
 RestAnswer answer_list(Cluster const& cluster, ResourcePath const& path, Query const& query);
 // SelfSubjectAccessReview: may `user` do what `body` asks?
 RestAnswer answer_access_review(Access const& access, User const& user, std::string_view body);
+// SelfSubjectReview: who is asking?
+RestAnswer answer_self_review(User const& user);
 
 // Which changes one watch shows. An object that stops matching is shown as deleted, as the real one
 // does.

@@ -61,7 +61,8 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPl
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),
-      gate_(executor_, kMaxDials) {}
+      gate_(executor_, kMaxDials),
+      lookups_(executor_, kMaxLookups) {}
 
 Cluster::~Cluster() = default;
 

@@ -24,6 +24,8 @@ namespace kportal::k8s {
 class Cluster {
  public:
   static constexpr std::size_t kMaxDials = 20;
+  // Lookups of single objects at once. Over HTTP/1.1 each has a connection, which stays open after.
+  static constexpr std::size_t kMaxLookups = 4;
   static constexpr Duration kRequestTimeout = std::chrono::seconds(30);
 
   // Errc::tls or kubeconfig for certificates that cannot be used.
@@ -35,6 +37,9 @@ class Cluster {
   asio::any_io_executor executor() const { return executor_; }
   ClusterAccess const& access() const { return access_; }
   RestClient& rest() { return rest_; }
+  DialGate& lookups() { return lookups_; }
+  // Null for a server without TLS.
+  net::TlsContext* tls() { return tls_ ? &*tls_ : nullptr; }
   Credentials& credentials() { return credentials_; }
 
   // Started on first use. Good until release_unused_caches() has found it without a subscriber
@@ -92,6 +97,7 @@ class Cluster {
   RestClient rest_;
   Dialer dialer_;
   DialGate gate_;
+  DialGate lookups_;
   Caches<PodCache> pods_;
   Caches<ServiceCache> services_;
   TimePoint distrusted_{};

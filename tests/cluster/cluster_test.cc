@@ -2,7 +2,10 @@
 // The program against kube-apiserver, kubelet and containerd: what the lab imitates, done by the
 // real ones. Needs the cluster of this folder to be up (`./dev cluster up`); without it these tests
 // fail.
+#include <algorithm>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <random>
 #include <set>
 #include <string>
@@ -70,6 +73,28 @@ TEST_F(ClusterTest, CarriesTwoHundredConnectionsBySpdyWhereTheWebSocketIsForbidd
       up({"resource: pod/solo, port: 7000, localPort: auto, alias: echo"}, "kubeconfig-createonly");
   EXPECT_EQ(echo_200_times_1_mib(active_port(*program, "echo:auto")), 200);
   EXPECT_EQ(transport_of(*program, "echo:auto"), "spdy");
+}
+
+// How often the plugin of kubeconfig-exec was run, by anybody.
+std::size_t plugin_runs() {
+  std::ifstream file(cluster_dir() + "/state/exec-credential.calls");
+  return static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(file), {}, '\n'));
+}
+
+TEST_F(ClusterTest, LogsInByAPluginOnceForAllForwards) {
+  std::size_t const before = plugin_runs();
+  auto const program = up({"resource: pod/solo, port: 8080, localPort: auto, alias: solo",
+                           "resource: service/web, port: 80, localPort: auto, alias: web"},
+                          "kubeconfig-exec");
+  EXPECT_EQ(http_get(active_port(*program, "solo:auto")).status, 200);
+  EXPECT_EQ(http_get(active_port(*program, "web:auto")).status, 200);
+  EXPECT_EQ(plugin_runs(), before + 1);
+}
+
+TEST_F(ClusterTest, LogsInByATokenFile) {
+  auto const program =
+      up({"resource: pod/solo, port: 8080, localPort: auto, alias: solo"}, "kubeconfig-tokenfile");
+  EXPECT_EQ(http_get(active_port(*program, "solo:auto")).status, 200);
 }
 
 TEST_F(ClusterTest, ARefusedPortIsErrorAndDisturbsNobody) {

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "cmd/event_lines.h"
 
-#include <cstdlib>
 #include <unistd.h>
 #include <utility>
 
+#include "cmd/color.h"
 #include "events/ndjson.h"
 #include "events/text.h"
 
 namespace kportal::cmd {
 namespace {
-
-bool wants_color(ColorChoice choice) {
-  if (choice != ColorChoice::automatic) return choice == ColorChoice::always;
-  char const* const no_color = std::getenv("NO_COLOR");
-  char const* const term = std::getenv("TERM");
-  bool const dumb = term != nullptr && std::string_view(term) == "dumb";
-  return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') && !dumb;
-}
 
 // What `-q` leaves: something is wrong.
 bool is_trouble(events::Delivery const& delivery) {

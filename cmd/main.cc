@@ -16,6 +16,9 @@ ExitCode run(UpCommand const& command) {
 ExitCode run(ValidateCommand const& command) {
   return run_validate(command);
 }
+ExitCode run(DoctorCommand const& command) {
+  return run_doctor(command);
+}
 ExitCode run(DemoCommand const& command) {
   return run_demo(command);
 }

@@ -5,8 +5,8 @@
 #include <array>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string_view>
-#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -16,27 +16,31 @@ namespace kportal::cmd {
 namespace {
 
 // Commands of the contract that do nothing yet; shrinks as they are built.
-constexpr std::array kNotBuilt = {"down",   "ps",      "status", "events",    "logs",     "restart",
-                                  "enable", "disable", "reload", "port",      "wait",     "exec",
-                                  "diff",   "doctor",  "add",    "remove",    "generate", "convert",
-                                  "bench",  "http",    "schema", "completion"};
+constexpr std::array kNotBuilt = {
+    "down",    "ps",       "status",  "events", "logs", "restart", "enable",
+    "disable", "reload",   "port",    "wait",   "exec", "diff",    "add",
+    "remove",  "generate", "convert", "bench",  "http", "schema",  "completion"};
 
 bool is_not_built(std::string_view word) {
   return std::find(kNotBuilt.begin(), kNotBuilt.end(), word) != kNotBuilt.end();
 }
 
-void add_log_options(CLI::App& command, CommonOptions& common) {
-  std::map<std::string, LogFormat> const formats{{"text", LogFormat::text},
-                                                 {"json", LogFormat::json}};
+void add_color_option(CLI::App& command, CommonOptions& common) {
   std::map<std::string, ColorChoice> const colors{{"auto", ColorChoice::automatic},
                                                   {"always", ColorChoice::always},
                                                   {"never", ColorChoice::never}};
+  command.add_option("--color", common.color, "auto, always or never")
+      ->transform(CLI::CheckedTransformer(colors).description("auto|always|never"));
+}
+
+void add_log_options(CLI::App& command, CommonOptions& common) {
+  std::map<std::string, LogFormat> const formats{{"text", LogFormat::text},
+                                                 {"json", LogFormat::json}};
   command.add_option("--log-format", common.log_format, "event lines and log: text or json")
       ->transform(CLI::CheckedTransformer(formats).description("text|json"));
   command.add_option("--log-file", common.log_file, "write the log to FILE instead of stderr")
       ->type_name("FILE");
-  command.add_option("--color", common.color, "auto, always or never")
-      ->transform(CLI::CheckedTransformer(colors).description("auto|always|never"));
+  add_color_option(command, common);
   auto* const verbose = command.add_flag("-v,--verbose", common.verbose, "log more");
   command.add_flag("-q,--quiet", common.quiet, "only what is wrong")->excludes(verbose);
 }
@@ -45,7 +49,10 @@ void add_file_options(CLI::App& command, CommonOptions& common) {
   command
       .add_option("-f,--file", common.files,
                   "the file of forwards, - for standard input; may be given several times")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      // One file each time, so that names may follow it.
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 // -n and --context say where a forward without a file leads, --address where it listens.
@@ -70,43 +77,67 @@ std::string ad_hoc_option(CLI::App const& command) {
   return {};
 }
 
-constexpr char const* kUpForms =
-    "Two ways to say what to forward:\n"
-    "  up [-f FILE]... [NAME...]   forwards of a file: all, or those of these names (alias, id or\n"
-    "                              resource). Without -f the file is searched for.\n"
-    "  up TARGET PORT...           one target without any file, as kubectl port-forward takes it:\n"
-    "                              TARGET is KIND/NAME, or the NAME of a pod; PORT is REMOTE,\n"
-    "                              LOCAL:REMOTE or :REMOTE (a free local port), where REMOTE may "
-    "be\n"
-    "                              a name; a name alone takes a free local port.\n"
-    "Words are TARGET PORT... if there is no -f and one after the first is a port with a number "
-    "or\n"
-    "a colon, or if the first is KIND/NAME and all others may be names of ports, or if -n, "
-    "--context\n"
-    "or --address is given. Otherwise they are names.\n"
-    "\n"
-    "Examples:\n"
-    "  kportal-cpp up -f forwards.yaml api db\n"
-    "  kportal-cpp up svc/db 5432 -n shop --context staging\n"
-    "  kportal-cpp up deploy/web 8080:http :9090";
+constexpr char const* kForms = R"(Two ways to say which forwards are meant:
+  [-f FILE]... [NAME...]   those of a file: all, or those of these names (alias, id
+                           or resource). Without -f the file is searched for.
+  TARGET PORT...           one target without any file, as kubectl port-forward
+                           takes it: TARGET is KIND/NAME, or the NAME of a pod; PORT
+                           is REMOTE, LOCAL:REMOTE or :REMOTE (a free local port),
+                           where REMOTE may be a name; a name alone takes a free
+                           local port.
+Words are TARGET PORT... if there is no -f and one after the first is a port with a
+number or a colon, or if the first is KIND/NAME and all others may be names of ports,
+or if an option is given that goes with TARGET only. Otherwise they are names.)";
+
+constexpr char const* kUpExamples = R"(
+
+Examples:
+  kportal-cpp up -f forwards.yaml api db
+  kportal-cpp up svc/db 5432 -n shop --context staging
+  kportal-cpp up deploy/web 8080:http :9090)";
+
+constexpr char const* kDoctorText = R"(
+
+It goes the way of each forward once, says what each hop found, and explains the first
+that failed: configuration, kubeconfig, name resolution, TCP, proxy, TLS, login, rights,
+target, pod, port, local port, tunnel, reply of the pod's port. It changes nothing, and
+may run beside `up`.
+Exit code: 0 all is well (warnings count as well), 3 configuration or context, 4 login
+or rights, 1 any other hop.
+
+Examples:
+  kportal-cpp doctor api
+  kportal-cpp doctor svc/db 5432 -n shop --context staging)";
 
 std::string check_duration(std::string const& text) {
   return config::parse_duration(text) ? "" : "\"" + text + "\" is no duration such as 20s or 1m30s";
 }
 
-Command understand(UpCommand up, std::string const& ad_hoc_option) {
-  auto const meaning = meaning_of(up.words, !up.common.files.empty(), ad_hoc_option);
+void add_selection(CLI::App& command, Selected& selected) {
+  add_file_options(command, selected.common);
+  command
+      .add_option("--kubeconfig", selected.common.kubeconfig,
+                  "the kubeconfig of forwards that name none")
+      ->type_name("FILE");
+  add_ad_hoc_options(command, selected.ad_hoc);
+  command.add_option("NAME", selected.words, "names of forwards, or TARGET PORT...: see below");
+}
+
+// Nothing, if the words make sense.
+std::optional<Answered> understand(CLI::App const& command, Selected& selected) {
+  auto const& words = selected.words;
+  auto const meaning = meaning_of(words, !selected.common.files.empty(), ad_hoc_option(command));
   if (meaning.has_error()) {
     std::fprintf(stderr, "%s\n", meaning.error().text.c_str());
     return Answered{ExitCode::usage};
   }
-  up.meaning = *meaning;
-  up.ad_hoc.kubeconfig = up.common.kubeconfig;
-  if (!up.words.empty()) {
-    up.ad_hoc.target = up.words.front();
-    up.ad_hoc.ports.assign(up.words.begin() + 1, up.words.end());
+  selected.meaning = *meaning;
+  selected.ad_hoc.kubeconfig = selected.common.kubeconfig;
+  if (!words.empty()) {
+    selected.ad_hoc.target = words.front();
+    selected.ad_hoc.ports.assign(words.begin() + 1, words.end());
   }
-  return up;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -119,31 +150,32 @@ Command parse_command_line(int argc, char const* const* argv) {
   app.require_subcommand(1);
   app.set_help_all_flag();
   app.footer("Examples:\n  kportal-cpp up -f forwards.yaml\n  kportal-cpp up svc/db 5432 -n shop");
-  // -f takes one file each time, so that names may follow it.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 
   UpCommand up;
   CLI::App* const up_app =
       app.add_subcommand("up", "open forwards, of a file or of one target, and keep them open");
-  add_file_options(*up_app, up.common);
-  up_app->get_option("--file")->allow_extra_args(false)->multi_option_policy(
-      CLI::MultiOptionPolicy::TakeAll);
-  up_app
-      ->add_option("--kubeconfig", up.common.kubeconfig,
-                   "the kubeconfig of forwards that name none")
-      ->type_name("FILE");
-  add_ad_hoc_options(*up_app, up.ad_hoc);
+  add_selection(*up_app, up);
   add_log_options(*up_app, up.common);
-  up_app->add_option("NAME", up.words, "names of forwards, or TARGET PORT...: see below");
-  up_app->footer(kUpForms);
+  up_app->footer(std::string(kForms) + kUpExamples);
+
+  DoctorCommand doctor;
+  CLI::App* const doctor_app =
+      app.add_subcommand("doctor", "say which hop to a forward's pod fails, and why");
+  add_selection(*doctor_app, doctor);
+  std::map<std::string, OutputFormat> const outputs{{"table", OutputFormat::table},
+                                                    {"json", OutputFormat::json}};
+  doctor_app->add_option("-o,--output", doctor.output, "table or json")
+      ->transform(CLI::CheckedTransformer(outputs).description("table|json"));
+  add_color_option(*doctor_app, doctor.common);
+  doctor_app->add_flag("-v,--verbose", doctor.common.verbose, "log what happens on stderr");
+  doctor_app->footer(std::string(kForms) + kDoctorText);
 
   ValidateCommand validate;
   CLI::App* const validate_app =
       app.add_subcommand("validate", "say what is wrong with a file, asking no cluster");
   validate_app->alias("check");
   add_file_options(*validate_app, validate.common);
-  validate_app->get_option("--file")->allow_extra_args(false)->multi_option_policy(
-      CLI::MultiOptionPolicy::TakeAll);
 
   DemoCommand demo;
   std::string duration;
@@ -166,7 +198,14 @@ Command parse_command_line(int argc, char const* const* argv) {
     bool const help = app.exit(error) == 0;
     return Answered{help ? ExitCode::ok : ExitCode::usage};
   }
-  if (up_app->parsed()) return understand(std::move(up), ad_hoc_option(*up_app));
+  if (up_app->parsed()) {
+    if (auto const answered = understand(*up_app, up)) return *answered;
+    return up;
+  }
+  if (doctor_app->parsed()) {
+    if (auto const answered = understand(*doctor_app, doctor)) return *answered;
+    return doctor;
+  }
   if (validate_app->parsed()) return validate;
   if (version_app->parsed()) return VersionCommand{};
   if (auto const parsed = config::parse_duration(duration)) {

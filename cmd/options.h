@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cmd/exit_code.h"
-#include "cmd/up_words.h"
+#include "cmd/words.h"
 #include "config/ad_hoc.h"
 
 namespace kportal::cmd {
@@ -27,11 +27,18 @@ struct CommonOptions {
   bool quiet = false;
 };
 
-struct UpCommand {
+// [-f FILE]... [NAME...] or TARGET PORT...
+struct Selected {
   CommonOptions common;
-  UpMeaning meaning = UpMeaning::names;
+  Meaning meaning = Meaning::names;
   std::vector<std::string> words;  // as given; as names, none = all forwards
   config::AdHoc ad_hoc;            // the same as TARGET PORT..., with its options
+};
+
+struct UpCommand : Selected {};
+enum class OutputFormat { table, json };
+struct DoctorCommand : Selected {
+  OutputFormat output = OutputFormat::table;
 };
 struct ValidateCommand {
   CommonOptions common;
@@ -46,7 +53,8 @@ struct Answered {
   ExitCode code;
 };
 
-using Command = std::variant<UpCommand, ValidateCommand, DemoCommand, VersionCommand, Answered>;
+using Command =
+    std::variant<UpCommand, DoctorCommand, ValidateCommand, DemoCommand, VersionCommand, Answered>;
 
 // Prints help on standard output and complaints on standard error.
 Command parse_command_line(int argc, char const* const* argv);

@@ -41,6 +41,8 @@ Result<ClusterPool::Found> ClusterPool::find(std::string const& kubeconfig,
   found.cluster = std::move(*cluster);
   found.context = resolved->context;
   found.namespace_ = resolved->namespace_;
+  found.file = resolved->context_file;
+  found.user = resolved->user.name;
   return found;
 }
 

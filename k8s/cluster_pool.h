@@ -35,6 +35,8 @@ class ClusterPool {
     std::shared_ptr<Cluster> cluster;
     std::string context;     // the name that "" stood for
     std::string namespace_;  // the context's own
+    std::string file;        // that defined the context; empty = in-cluster
+    std::string user;        // as the kubeconfig calls it; empty = none is named
   };
   // Reads the kubeconfig anew, so that an edit counts at the next try; but many forwards that start
   // together read it once. What the kubeconfig warns of is logged once a text.

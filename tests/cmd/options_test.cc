@@ -24,13 +24,13 @@ std::string meaning(std::string const& line) {
     return answered->code == ExitCode::usage ? "usage" : "answered";
   }
   switch (std::get<UpCommand>(command).meaning) {
-    case UpMeaning::names:
+    case Meaning::names:
       return "names";
-    case UpMeaning::ad_hoc:
+    case Meaning::ad_hoc:
       return "ad hoc";
-    case UpMeaning::lone_target:
+    case Meaning::lone_target:
       return "lone target";
-    case UpMeaning::either:
+    case Meaning::either:
       return "either";
   }
   return "";
@@ -102,9 +102,9 @@ TEST(UpOptionsTest, WhyAnOptionDoesNotFit) {
   EXPECT_NE(error({}, true, "--namespace").find("--namespace goes with TARGET PORT"),
             std::string::npos);
   EXPECT_EQ(error({"svc/db"}, false, "--context"),
-            "svc/db: a port is missing, as in up svc/db 5432");
+            "svc/db: a port is missing, as in svc/db 5432");
   EXPECT_EQ(error({"5432", "svc/db"}, false, ""),
-            "5432: the target comes first, as in up svc/db 5432");
+            "5432: the target comes first, as in svc/db 5432");
 }
 
 }  // namespace

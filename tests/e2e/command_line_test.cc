@@ -76,7 +76,7 @@ TEST_F(CommandLineTest, UsageErrorsExitWith2AndSayWhy) {
 }
 
 TEST_F(CommandLineTest, CommandsThatAreNotBuiltSaySo) {
-  for (std::string const command : {"status", "doctor", "exec", "schema"}) {
+  for (std::string const command : {"status", "exec", "schema"}) {
     Outcome const outcome = run({command});
     EXPECT_EQ(outcome.code, 2) << command;
     EXPECT_NE(outcome.errors.find(command + ": not built yet"), std::string::npos);

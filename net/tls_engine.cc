@@ -31,9 +31,11 @@ struct FreeX509 {
   void operator()(X509* certificate) const noexcept { ::X509_free(certificate); }
 };
 
+using Session = std::unique_ptr<SSL_SESSION, FreeSession>;
+
 // What hangs on an SSL_CTX and goes with it.
 struct ContextState {
-  std::map<std::string, std::unique_ptr<SSL_SESSION, FreeSession>, std::less<>> sessions;
+  std::map<std::string, Session, std::less<>> sessions;
   std::string alpn;
 };
 
@@ -338,9 +340,12 @@ void TlsEngine::resume() {
       certificate != nullptr && ::X509_cmp_current_time(::X509_get0_notAfter(certificate)) < 0;
   if (expired) {
     sessions.erase(at);
-  } else {
-    ::SSL_set_session(native(), at->second.get());
+    return;
   }
+  // A copy: OpenSSL takes a TLS 1.3 session that was resumed once for used up, but servers do not,
+  // and many connections that begin together have but the one.
+  Session const copy(::SSL_SESSION_dup(at->second.get()));
+  if (copy) ::SSL_set_session(native(), copy.get());
 }
 
 int TlsEngine::note_verification(int verified, X509_STORE_CTX* verification) {

@@ -352,6 +352,24 @@ TEST_F(TlsTest, NeverResumesAcrossSettings) {
   }
 }
 
+// Tunnels that open together, before any of them has read a ticket.
+TEST_F(TlsTest, OneSessionServesManyConnections) {
+  for (int const version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    auto client_context = TlsContext::for_client(good_client()).value();
+    auto server_context = TlsContext::for_server(good_server()).value();
+    ::SSL_CTX_set_max_proto_version(server_context.native(), version);
+    near_.reset();
+    shake_hands(client_context, server_context);
+    EXPECT_EQ(pass(server(), client(), "tickets"), "tickets");
+    for (int i = 0; i < 5; ++i) {
+      near_.reset();
+      shake_hands(client_context, server_context);
+      ASSERT_TRUE(*client_);
+      EXPECT_TRUE(client().resumed()) << i;
+    }
+  }
+}
+
 // OpenSSL does not look at a certificate again when it resumes.
 TEST_F(TlsTest, DoesNotResumeOnceTheCertificateHasExpired) {
   auto request = request_for("api.test");

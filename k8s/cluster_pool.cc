@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 
 namespace kportal::k8s {
@@ -101,7 +103,8 @@ ClusterPool::Asked& ClusterPool::look(Words const& words) {
   asked.at = at;
   if (std::exchange(asked.files, files) != files) use_changed_.set();
   bool const news = asked.resolved && !mean_the_same(*asked.resolved, resolved);
-  if (news) changed(asked, resolved);
+  bool const lost = news && asked.resolved->has_value() && resolved.has_error();
+  if (lost && !asked.subscribers.empty()) tell_of_loss(words, resolved.error());
   asked.resolved.emplace(std::move(resolved));
   if (news) asked.subscribers.notify({});
   return asked;
@@ -116,9 +119,12 @@ bool ClusterPool::mean_the_same(Result<ResolvedContext> const& a,
   return a->context == b->context && a->access == b->access;
 }
 
-void ClusterPool::changed(Asked& asked, Result<ResolvedContext> const& now) {
-  if (now.has_value() || asked.resolved->has_error() || asked.subscribers.empty()) return;
-  log::warn("{}; the forwards that run go on with what they have", now.error().text);
+void ClusterPool::tell_of_loss(Words const& words, Error const& error) const {
+  std::string place;
+  if (error.code == Errc::no_such_context) {  // all others name it
+    place = fmt::format("{}: ", fmt::join(kubeconfig_files(words.first, environment_), ", "));
+  }
+  log::warn("{}{}; the forwards that run go on with what they have", place, error.text);
 }
 
 void ClusterPool::forget_unasked() {

@@ -76,7 +76,7 @@ class ClusterPool {
   Loaded const& load(std::string const& path);
   Asked& look(Words const& words);
   static bool mean_the_same(Result<ResolvedContext> const& a, Result<ResolvedContext> const& b);
-  void changed(Asked& asked, Result<ResolvedContext> const& now);
+  void tell_of_loss(Words const& words, Error const& error) const;
   void forget_unasked();
   void look_at_all();
   void look_at_tokens();

@@ -31,6 +31,9 @@ std::string describe(error_code code, std::size_t limit) {
   if (code == boost::system::errc::file_too_large) {
     return fmt::format("is larger than {} KiB", limit / 1024);
   }
+  if (code == boost::system::errc::no_message) {
+    return "is a pipe, which can be read but once: write it to a file";
+  }
   return "cannot be read: " + code.message();
 }
 

@@ -27,7 +27,7 @@ inline constexpr std::size_t kMaxPemFileSize = 1024 * 1024;
 inline constexpr std::size_t kMaxKubeconfigNodes = 200'000;
 
 // The whole file, or why not: boost::system::errc::no_such_file_or_directory for a missing one,
-// file_too_large for one of more than `limit` bytes.
+// file_too_large for one of more than `limit` bytes, no_message for a pipe that has no more.
 using FileReader =
     std::function<boost::system::result<std::string>(std::string const& path, std::size_t limit)>;
 

@@ -105,6 +105,9 @@ void add_loading(Rows& rows) {
       "A default Bearer of-a"));
   rows.push_back(list_row("a list: empty, missing and repeated names", ":nowhere::a:a:", {{"a", a}},
                           "A default Bearer of-a"));
+  rows.push_back(list_row("a list: /dev/null and a good one", "/dev/null:a", {{"a", a}},
+                          "A default Bearer of-a"));
+  rows.push_back(list_row("a list: only /dev/null", "/dev/null", {{"a", a}}, "refused"));
   rows.push_back(list_row("a list: only missing names", "no:where", {{"a", a}}, "refused"));
   rows.push_back(list_row("a list: an empty file and a good one", "empty:a", {{"a", a}},
                           "A default Bearer of-a"));

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -412,11 +414,11 @@ TEST(KubeconfigLoadTest, MergeKeysFillInWhatIsMissing) {
   FakeMachine machine;
   machine.files["/home/me/.kube/config"] =
       "x: &x {server: x, proxy-url: x}\n"
-      "y: &y {<<: *x, server: y, tls-server-name: y}\n"
+      "y: &y {<<: *x, server: other, tls-server-name: other}\n"
       "clusters: [{name: k, cluster: {tls-server-name: own, <<: [*y, *x]}}]\n";
   auto const config = machine.load();
   ASSERT_TRUE(config) << config.error().text;
-  EXPECT_EQ(config->clusters.at("k").server, "y");
+  EXPECT_EQ(config->clusters.at("k").server, "other");
   EXPECT_EQ(config->clusters.at("k").proxy_url, "x");
   EXPECT_EQ(config->clusters.at("k").tls_server_name, "own");
   EXPECT_THAT(config->warnings, IsEmpty());
@@ -970,6 +972,7 @@ TEST(KubeconfigInClusterTest, IsUsedWhenNoFileSaysAnything) {
   ClusterAccess expected;
   expected.server = {true, "10.96.0.1", 443, ""};
   expected.tls.ca_pem = "CA";
+  expected.tls.ca_source = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
   expected.auth.token_file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
   EXPECT_EQ(resolved->access, expected);
   machine.variables["POD_NAMESPACE"] = "mine";
@@ -1024,6 +1027,27 @@ TEST(SystemEnvironmentTest, ReadsFilesUpToTheLimit) {
   EXPECT_EQ(environment.read_file(path + ".none", 1).error(), errc::no_such_file_or_directory);
   EXPECT_EQ(environment.read_file(testing::TempDir(), 1).error(), errc::is_a_directory);
   std::remove(path.c_str());
+}
+
+// As of "--kubeconfig <(command)"; and one that nobody writes to must not hold up anything.
+TEST(SystemEnvironmentTest, APipeIsReadOnce) {
+  namespace errc = boost::system::errc;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::string const path = "/dev/fd/" + std::to_string(ends[0]);
+  ASSERT_EQ(write(ends[1], "text", 4), 4);
+  close(ends[1]);
+  Environment const environment = system_environment();
+  auto const text = environment.read_file(path, 100);
+  ASSERT_TRUE(text) << text.error().message();
+  EXPECT_EQ(*text, "text");
+  EXPECT_EQ(environment.read_file(path, 100).error(), errc::no_message);
+  close(ends[0]);
+  std::string const name = testing::TempDir() + "kportal_environment_fifo";
+  ASSERT_EQ(mkfifo(name.c_str(), 0600), 0);
+  EXPECT_EQ(environment.read_file(name, 100).error(), errc::no_message);
+  std::remove(name.c_str());
+  EXPECT_EQ(environment.read_file("/dev/null", 100).value(), "");
 }
 
 TEST(SystemEnvironmentTest, ReadsVariablesAndTheWorkingDirectory) {

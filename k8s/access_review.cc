@@ -56,13 +56,17 @@ awaitable<Result<bool>> may(RestClient& client, Deed deed, TimePoint deadline) {
   co_return verdict;
 }
 
-Error with_rule(Error error, std::string_view verbs, std::string_view resource,
-                std::string_view name_space) {
-  if (error.code != Errc::forbidden) return error;
-  error.text += fmt::format(
+std::string missing_rule(std::string_view verbs, std::string_view resource,
+                         std::string_view name_space) {
+  return fmt::format(
       "; a role that allows it, to be bound to this user: kubectl create role port-forward -n {} "
       "--verb={} --resource={}",
       name_space, verbs, resource);
+}
+
+Error with_rule(Error error, std::string_view verbs, std::string_view resource,
+                std::string_view name_space) {
+  if (error.code == Errc::forbidden) error.text += missing_rule(verbs, resource, name_space);
   return error;
 }
 

@@ -42,8 +42,11 @@ awaitable<Result<bool>> may(RestClient& client, Deed deed, TimePoint deadline);
 std::string access_review_json(Deed const& deed);
 Result<bool> parse_access_review(std::string_view json);
 
-// A refusal with the rule to add, in one line; every other error as it is. `verbs` "get,create",
-// `resource` "pods/portforward" or "deployments.apps".
+// What to add to a refusal: the rule that is missing, as a command in one line. `verbs`
+// "get,create", `resource` "pods/portforward" or "deployments.apps".
+std::string missing_rule(std::string_view verbs, std::string_view resource,
+                         std::string_view name_space);
+// A refusal with that; every other error as it is.
 Error with_rule(Error error, std::string_view verbs, std::string_view resource,
                 std::string_view name_space);
 

@@ -80,6 +80,11 @@ std::optional<Error> spdy_problem(Answer const& answer) {
   return std::nullopt;
 }
 
+// The API server's own refusal, not a proxy's.
+bool is_missing_right(Error const& error) {
+  return error.code == Errc::forbidden && error.text.find(" is forbidden: ") != std::string::npos;
+}
+
 }  // namespace
 
 bool should_fall_back(net::ResponseHead const& head, std::string_view body) {
@@ -111,18 +116,21 @@ Error upgrade_error(net::ResponseHead const& head, std::string_view body) {
 Error refused_by_both(Error const& websocket, Error const& spdy, std::string_view name_space) {
   Error error = spdy;
   error.retry_after = std::max(websocket.retry_after, spdy.retry_after);
-  error.text =
-      websocket.text == spdy.text
-          ? fmt::format("no tunnel by WebSocket nor by SPDY: {}", spdy.text)
-          : fmt::format("no tunnel by WebSocket: {}; nor by SPDY: {}", websocket.text, spdy.text);
-  bool const rights = websocket.code == Errc::forbidden || spdy.code == Errc::forbidden;
-  if (!rights) {
-    error.text += "; a proxy or load balancer before the API server may not let upgrades through";
-    return error;
+  if (is_missing_right(websocket) && is_missing_right(spdy)) {
+    // From 1.35 on a WebSocket that lacks only `create` is refused without a word why.
+    bool const get_as_well = websocket.text.find(" cannot get ") != std::string::npos;
+    if (get_as_well) error.text += ", nor get it, which is for a WebSocket";
+  } else if (websocket.text == spdy.text) {
+    error.text = fmt::format("no tunnel by WebSocket nor by SPDY: {}", spdy.text);
+  } else {
+    error.text =
+        fmt::format("no tunnel by WebSocket: {}; nor by SPDY: {}", websocket.text, spdy.text);
   }
-  Errc const code = std::exchange(error.code, Errc::forbidden);
-  error = with_rule(std::move(error), "get,create", "pods/portforward", name_space);
-  error.code = code;
+  if (is_missing_right(websocket) || is_missing_right(spdy)) {
+    error.text += missing_rule("get,create", "pods/portforward", name_space);
+  } else {
+    error.text += "; a proxy or load balancer before the API server may not let upgrades through";
+  }
   return error;
 }
 

@@ -67,7 +67,9 @@ std::string message_of(int status, std::string_view body) {
   }
   if (message.empty()) message = readable(body);
   if (message.empty()) message = "the server gave no reason";
-  return fmt::format("{} (HTTP {})", message, status);
+  char const* const cure =
+      status == 401 ? "; it does not accept this login, which may have expired: log in again" : "";
+  return fmt::format("{} (HTTP {}){}", message, status, cure);
 }
 
 // Nothing for what is too large.

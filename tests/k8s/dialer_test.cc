@@ -62,8 +62,10 @@ TEST(UpgradeErrorTest, KeepsWhatTheServerSays) {
 TEST(RefusedByBothTest, TellsBothAnswersAndTheCure) {
   Error const page(Errc::upgrade_refused, "HTTP 200 instead of 101 Switching Protocols");
   Error const bad(Errc::server, "bad request (HTTP 400)");
-  Error const get(Errc::forbidden, "cannot get (HTTP 403)");
-  Error const create(Errc::forbidden, "cannot create (HTTP 403)");
+  std::string const refused = "pods \"web\" is forbidden: User \"u\" cannot ";
+  Error const get(Errc::forbidden, refused + "get resource \"pods/portforward\" (HTTP 403)");
+  Error const create(Errc::forbidden, refused + "create resource \"pods/portforward\" (HTTP 403)");
+  Error const wordless(Errc::forbidden, "pods \"web\" is forbidden: (HTTP 403)");
   EXPECT_EQ(
       refused_by_both(page, page, "shop"),
       Error(Errc::upgrade_refused,
@@ -74,16 +76,15 @@ TEST(RefusedByBothTest, TellsBothAnswersAndTheCure) {
       "; a role that allows it, to be bound to this user: kubectl create role port-forward -n shop "
       "--verb=get,create --resource=pods/portforward";
   EXPECT_EQ(refused_by_both(get, create, "shop"),
-            Error(Errc::forbidden,
-                  "no tunnel by WebSocket: cannot get (HTTP 403); nor by SPDY: "
-                  "cannot create (HTTP 403)" +
-                      rule));
+            Error(Errc::forbidden, create.text + ", nor get it, which is for a WebSocket" + rule));
+  EXPECT_EQ(refused_by_both(wordless, create, "shop"), Error(Errc::forbidden, create.text + rule));
   // A right that is missing for one of them is not why the other fails.
   EXPECT_EQ(refused_by_both(get, bad, "shop"),
-            Error(Errc::server,
-                  "no tunnel by WebSocket: cannot get (HTTP 403); nor by SPDY: bad "
-                  "request (HTTP 400)" +
-                      rule));
+            Error(Errc::server, "no tunnel by WebSocket: " + get.text +
+                                    "; nor by SPDY: bad request (HTTP 400)" + rule));
+  // A proxy's 403 is mended by no role.
+  Error const proxys(Errc::forbidden, "the web page \"No\" (HTTP 403)");
+  EXPECT_THAT(refused_by_both(proxys, proxys, "shop").text, HasSubstr("load balancer"));
 }
 
 TEST(TransportChoiceTest, TriesTheWebSocketAgainAfterATime) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 #include <utility>
 
@@ -73,6 +74,22 @@ std::optional<Error> certificate_problem(PluginCredential const& credential) {
   return std::nullopt;
 }
 
+// A plugin that is ended while it asks for a password leaves the terminal without echo.
+class TerminalState {
+ public:
+  TerminalState() : known_(::tcgetattr(STDIN_FILENO, &state_) == 0) {}
+  ~TerminalState() {
+    bool const may = known_ && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
+    if (may) ::tcsetattr(STDIN_FILENO, TCSANOW, &state_);
+  }
+  TerminalState(TerminalState const&) = delete;
+  TerminalState& operator=(TerminalState const&) = delete;
+
+ private:
+  termios state_{};
+  bool known_;
+};
+
 // Only the foreground group of a terminal may read it.
 bool stdin_is_a_terminal() {
   return ::isatty(STDIN_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
@@ -138,9 +155,11 @@ awaitable<Result<PluginCredential>> ExecPlugin::run_once(Duration& took) {
                                     : "is no terminal: run this in the foreground of one"));
   }
   std::optional<DialGate::Pass> turn;
+  std::optional<TerminalState> terminal;
   if (interactive) {
     auto pass = co_await plugins_.terminal_.enter();
     turn.emplace(std::move(pass));
+    terminal.emplace();
   }
   auto const found = co_await plugins_.find(config_.command);
   if (found.program.empty()) co_return plugin_not_started(config_, found.why, found.searched);

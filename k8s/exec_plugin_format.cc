@@ -233,19 +233,19 @@ Error plugin_not_started(ExecConfig const& config, error_code why,
   if (why != errc::no_such_file_or_directory) {
     return failed(config, fmt::format("could not be started: {}", why.message()));
   }
-  // A script whose interpreter is missing gives the same.
-  std::string what = searched.empty()
-                         ? fmt::format("is not there, or its interpreter: {}",
-                                       printable(config.command.substr(0, kMaxShownPath)))
-                         : std::string("is not found on PATH (");
-  for (std::size_t i = 0; i < searched.size(); ++i) {
-    what += fmt::format("{}{}", i == 0 ? "" : ", and the login shell's ",
-                        printable(searched[i].substr(0, kMaxShownPath)));
+  std::string hint = one_line(config.install_hint, kMaxHint, kMaxHint);
+  if (hint.empty()) hint = "install it, or write its whole path into the kubeconfig";
+  if (searched.empty()) {
+    // A script whose interpreter is missing gives the same.
+    return failed(config, fmt::format("is not there, or its interpreter is not: {}; {}",
+                                      printable(config.command.substr(0, kMaxShownPath)), hint));
   }
-  if (!searched.empty()) what += ')';
-  std::string const hint = one_line(config.install_hint, kMaxHint, kMaxHint);
-  what += hint.empty() ? "; install it, or write its whole path into the kubeconfig" : "; " + hint;
-  return failed(config, what);
+  std::string where;
+  for (std::string const& path : searched) {
+    if (!where.empty()) where += ", and of the login shell: ";
+    where += printable(path.substr(0, kMaxShownPath));
+  }
+  return failed(config, fmt::format("is not on PATH: {} (PATH is {})", hint, where));
 }
 
 std::optional<WallTime> parse_timestamp(std::string_view text) {
@@ -270,8 +270,8 @@ std::optional<WallTime> parse_timestamp(std::string_view text) {
                                          std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
   using std::chrono::hours, std::chrono::minutes, std::chrono::seconds;
-  std::chrono::sys_seconds const time = std::chrono::sys_days(date) + hours(*hour) +
-                                        minutes(*minute - *offset) + seconds(*second);
+  std::chrono::sys_seconds const time =
+      std::chrono::sys_days(date) + hours(*hour) + minutes(*minute - *offset) + seconds(*second);
   // "Never" is often written as the year 9999, which nanoseconds do not reach.
   return std::clamp(time, std::chrono::sys_seconds(), kLatest);
 }

@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/loop_fixture.h"
+
 namespace kportal::k8s {
 namespace {
 
@@ -183,6 +185,47 @@ TEST(CredentialsTest, ImpersonationRepeatsGroupsAndEscapesExtraKeys) {
                           Pair("Impersonate-Group", "ops"),
                           Pair("Impersonate-Extra-Acme.com%2FProjekt%20%25", "a"),
                           Pair("Impersonate-Extra-Acme.com%2FProjekt%20%25", "b")));
+}
+
+// Without a plugin nothing waits.
+class CredentialsIdentityTest : public test::LoopFixture {
+ protected:
+  awaitable<void> ask_for(Credentials& credentials) { identity_ = co_await credentials.identity(); }
+  awaitable<void> ask_another(Credentials& credentials, std::uint64_t refused) {
+    identity_ = co_await credentials.renewed(refused);
+  }
+  Result<SharedIdentity> identity_ = Error(Errc::closed, "not asked");
+};
+
+TEST_F(CredentialsIdentityTest, AnotherOneComesOfTheTokenFileOnly) {
+  TokenFile file{"old"};
+  Credentials credentials(token_file_auth(), file.reader());
+  run(ask_for(credentials));
+  ASSERT_TRUE(identity_);
+  EXPECT_THAT((*identity_)->headers, ElementsAre(Pair("Authorization", "Bearer old")));
+  auto const refused = (*identity_)->generation;
+  run(ask_another(credentials, refused));
+  ASSERT_FALSE(identity_);
+  EXPECT_EQ(identity_.error().code, Errc::unauthorized);
+  file.text = "new";
+  run(ask_another(credentials, refused));
+  ASSERT_TRUE(identity_);
+  EXPECT_THAT((*identity_)->headers, ElementsAre(Pair("Authorization", "Bearer new")));
+  run(ask_another(credentials, refused));  // somebody else has got it already
+  ASSERT_TRUE(identity_);
+  EXPECT_NE((*identity_)->generation, refused);
+}
+
+TEST_F(CredentialsIdentityTest, AStaticTokenHasNoOther) {
+  Auth auth;
+  auth.token = "t";
+  Credentials credentials(auth, TokenFile().reader());
+  EXPECT_EQ(credentials.plugin(), "");
+  run(ask_for(credentials));
+  ASSERT_TRUE(identity_);
+  EXPECT_EQ((*identity_)->tls, nullptr);
+  run(ask_another(credentials, (*identity_)->generation));
+  EXPECT_FALSE(identity_);
 }
 
 }  // namespace

@@ -313,9 +313,9 @@ TEST_F(ExecPluginRunTest, TheLoginShellsPathHelpsAService) {
   exec.command = "nowhere-at-all";
   exec.install_hint = "get it at x.example";
   EXPECT_EQ(problem(exec),
-            "login plugin nowhere-at-all is not found on PATH (/usr/bin:/bin, and the "
-            "login shell's " +
-                directory_ + ":/usr/bin:/bin); get it at x.example");
+            "login plugin nowhere-at-all is not on PATH: get it at x.example (PATH is "
+            "/usr/bin:/bin, and of the login shell: " +
+                directory_ + ":/usr/bin:/bin)");
 }
 
 TEST_F(ExecPluginRunTest, OneThatMustAskNeedsATerminal) {

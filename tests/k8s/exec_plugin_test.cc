@@ -157,12 +157,12 @@ TEST(PluginNotStartedTest, NamesPathAndHint) {
   exec.command = "aws";
   EXPECT_EQ(plugin_not_started(exec, missing, {"/bin", "/opt/bin"}),
             Error(Errc::auth_plugin,
-                  "login plugin aws is not found on PATH (/bin, and the login shell's /opt/bin); "
-                  "install it, or write its whole path into the kubeconfig"));
+                  "login plugin aws is not on PATH: install it, or write its whole path into the "
+                  "kubeconfig (PATH is /bin, and of the login shell: /opt/bin)"));
   exec.install_hint = "\n  Install \x1b[1maws\x1b[0m:\n\n  see https://x.example/\x07\n";
   EXPECT_EQ(plugin_not_started(exec, missing, {"/bin"}).text,
-            "login plugin aws is not found on PATH (/bin); Install aws:; see "
-            "https://x.example/\\x07");
+            "login plugin aws is not on PATH: Install aws:; see https://x.example/\\x07 (PATH is "
+            "/bin)");
   exec.install_hint = std::string(100000, 'x');
   EXPECT_LT(plugin_not_started(exec, missing, {std::string(10000, 'p')}).text.size(), 2000U);
   EXPECT_THAT(plugin_not_started(exec, make_error_code(errc::permission_denied), {}).text,

@@ -122,6 +122,10 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   reliability_ = reliability;
   machine_.set_hold(reliability.hold);
   machine_.set_max_pods(max_pods(spec_.balance, reliability));
+  if (target_) {
+    target_news_ = true;
+    wake_.set();
+  }
   shared_.checker.update_settings(id_, health);
 }
 
@@ -279,7 +283,8 @@ void Worker::look_at_target(TimePoint now) {
   if (!choices) return;
   if (choices->has_value()) {
     k8s::Choice const& best = (*choices)->front();
-    shared_.checker.note(id_, best.message);
+    note_ = best.message;
+    shared_.checker.note(id_, note_);
     if (!best.warning.empty() && std::exchange(warned_, best.warning) != best.warning) {
       log::warn("{}: {}", id_, best.warning);
     }
@@ -507,11 +512,13 @@ void Worker::act(MarkConnected const& action) {
   shared_.bus.publish(std::move(connected));
   unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
   shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
+  shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
 }
 
 void Worker::act(MarkMoved const& action) {
   unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
   shared_.checker.mark_connected(id_, action.tunnel, machine_.current_pod());
+  shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
 }
 
 void Worker::act(MarkDisconnected const& action) {

@@ -144,6 +144,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;
+  std::string note_;    // the message of the best choice
   std::string warned_;  // the last warning of the choice, said once
   std::uint64_t unrest_ = 0;
   std::map<TunnelId, Tunnel> tunnels_;

@@ -16,11 +16,10 @@ using namespace std::chrono_literals;
 
 class RoundRobinTest : public E2eTest {
  protected:
-  Program balanced(std::string const& head = kQuick) {
-    return up({"resource: deployment/web, port: 8080, localPort: auto, alias: web, "
-               "balance: round-robin"},
-              head);
-  }
+  static constexpr char const* kWeb =
+      "resource: deployment/web, port: 8080, localPort: auto, alias: web, balance: round-robin";
+
+  Program balanced(std::string const& head = kQuick) { return up({std::string(kWeb)}, head); }
   bool wait_for_tunnels(std::size_t wanted) {
     return lab_.wait_for([=](Lab& lab) { return lab.server.open_tunnels() == wanted; });
   }
@@ -130,13 +129,64 @@ TEST_F(RoundRobinTest, ALostTunnelIsReplacedWithoutAWordWhileOthersServe) {
   EXPECT_FALSE(program.wait_for_line("health.status_changed", mark, 0s));
 }
 
-TEST_F(RoundRobinTest, MaxTunnelsBoundsThePods) {
+TEST_F(RoundRobinTest, MaxTunnelsBoundsThePodsAndChangesWithoutARestart) {
+  auto const head = [](int tunnels) {
+    return fmt::format("reliability: {{ maxTunnels: {} }}\n{}", tunnels, kQuick);
+  };
+  auto const file = [&](int tunnels) { return forwards({std::string(kWeb)}, head(tunnels)); };
   add_deployment("web", 4);
-  Program program = balanced("reliability: { maxTunnels: 2 }\n" + std::string(kQuick));
+  Program program = balanced(head(2));
   std::uint16_t const port = active_port(program, "web:auto");
   wait_for_turns(port, 2);
   expect_even(ask(port, 40), 2, 20);
   EXPECT_EQ(tunnels_ever(), 2U);
+  dir_.write("forwards.yaml", file(3));
+  wait_for_turns(port, 3);
+  dir_.write("forwards.yaml", file(1));
+  ASSERT_TRUE(wait_for_tunnels(1));
+  EXPECT_EQ(ask(port, 4).size(), 1U);
+}
+
+TEST_F(RoundRobinTest, AnUnreadyPodGetsNothingNewAndKeepsWhatItHas) {
+  add_deployment("web", 3);
+  Program program =
+      up({"resource: deployment/web, port: 7000, localPort: auto, alias: echo, "
+          "balance: round-robin",
+          std::string(kWeb)});
+  std::uint16_t const echo = active_port(program, "echo:auto");
+  std::uint16_t const port = active_port(program, "web:auto");
+  wait_for_turns(port, 3);
+  std::string const pod = pods_of("web").front();
+  std::vector<Client> open;
+  while (pod_connections(pod) == 0) {
+    open.emplace_back(echo);
+    ASSERT_TRUE(open.back().send("a") && open.back().read(1) == "a");
+  }
+  lab_.call([&](Lab& lab) { lab.cluster.set_ready({"default", pod}, false); });
+  TimePoint const deadline = Clock::now() + kPatience;
+  while (ask(port, 6).contains(pod)) ASSERT_LT(Clock::now(), deadline);
+  for (Client& client : open) EXPECT_TRUE(client.send("b") && client.read(1) == "b");
+  lab_.call([&](Lab& lab) { lab.cluster.set_ready({"default", pod}, true); });
+  wait_for_turns(port, 3);
+}
+
+TEST_F(RoundRobinTest, AStaleForwardsTunnelsAreReplacedOneByOneAndNothingIsCut) {
+  add_deployment("web", 2);
+  Program program = up({"resource: deployment/web, port: 7000, localPort: auto, alias: echo, "
+                        "balance: round-robin"},
+                       "healthCheck: { method: tcp-dial, interval: 200ms, timeout: 200ms, "
+                       "maxConnectionAge: 500ms, maxIdleTime: 500ms }\n");
+  std::uint16_t const port = active_port(program, "echo:auto");
+  std::vector<Client> open;
+  for (int i = 0; i < 4; ++i) {
+    open.emplace_back(port);
+    ASSERT_TRUE(open.back().send("a") && open.back().read(1) == "a");
+  }
+  ASSERT_TRUE(program.wait_for_event("health.stale", "echo:auto"));
+  ASSERT_TRUE(program.wait_for_line("\"refresh\":true"));
+  ASSERT_TRUE(lab_.wait_for([](Lab& lab) { return lab.server.tunnels() >= 4; }));
+  for (Client& client : open) EXPECT_TRUE(client.send("b") && client.read(1) == "b");
+  EXPECT_FALSE(program.wait_for_line("forward.disconnected", 0, 0s));
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ namespace kportal {
 namespace {
 
 constexpr std::size_t kFullSize = Chunk::kHeadroom + Chunk::kPayload;
-// 4 MiB kept for reuse at the most: what a few busy connections have in flight.
-constexpr std::size_t kMaxPooled = 64;
+// 1 MiB kept for reuse at the most: what a few busy connections have in flight.
+constexpr std::size_t kMaxPooled = 16;
 
 struct Pool {
   std::vector<std::byte*> free;

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -108,7 +108,7 @@ class TunnelPool {
   std::optional<TunnelId> primary_;
   TunnelId last_placed_ = 0;
   TunnelId last_probed_ = 0;
-  std::deque<Held> held_;  // ordered by `until`
+  std::list<Held> held_;  // ordered by `until`
 };
 
 }  // namespace kportal::forward

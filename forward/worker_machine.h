@@ -7,8 +7,8 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -194,7 +194,7 @@ class WorkerMachine {
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
   bool final_ = false;           // of the last attempt: nothing is held for it
-  std::deque<TimePoint> dials_;  // those within kDialWindow
+  std::list<TimePoint> dials_;  // those within kDialWindow
   TimePoint dial_allowed_{};     // when the budget has room again
   Actions actions_;
 };

@@ -260,6 +260,8 @@ struct HttpStream::Transfer {
   std::optional<Error> proxy_error(CURLcode code, std::string const& text) const;
   // The connection is as far as to the proxy, at the most.
   bool before_server() const;
+  // A server that answers has the request, and a watch would keep the buffer for ever.
+  void drop_write_buffer();
   Error timeout() const;
   void verify(ssl_ctx_st* context);
 
@@ -500,6 +502,11 @@ void HttpStream::Transfer::verify(ssl_ctx_st* context) {
   }
 }
 
+// curl drops the buffer it has when it is told the size of the next.
+void HttpStream::Transfer::drop_write_buffer() {
+  if (request.body.empty()) set(easy.get(), CURLOPT_UPLOAD_BUFFERSIZE, kWriteBuffer);
+}
+
 Error HttpStream::Transfer::timeout() const {
   curl_off_t sent = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &sent);
@@ -566,7 +573,10 @@ awaitable<Result<HttpHead>> HttpStream::head(TimePoint deadline) {
     bool const woken = co_await t.wakeup.wait_until(deadline);
     if (!woken && Clock::now() >= deadline) co_return t.timeout();
   }
-  if (t.head_complete) co_return t.head;
+  if (t.head_complete) {
+    t.drop_write_buffer();
+    co_return t.head;
+  }
   co_return t.failure.value_or(Error(Errc::protocol, "an answer without a head"));
 }
 

@@ -176,7 +176,7 @@ class SpdyConnection : private SpdyEvents {
   // Idle connections wait in the small buffer. A read that fills it means that bytes flow: then the
   // large one is used, until so many reads in a row would not have filled the small one. Four,
   // because spdystream writes a DATA frame as 4, 4 and n bytes, and an answer to a PING in four.
-  static constexpr std::size_t kSmallRead = 4 * 1024;
+  static constexpr std::size_t kSmallRead = 512;
   static constexpr std::size_t kLargeRead = 128 * 1024;
   static constexpr int kQuietReads = 4;
 

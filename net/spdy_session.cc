@@ -232,8 +232,8 @@ std::optional<Chunk> SpdySession::next_chunk() {
   std::size_t size = control;
   std::size_t streams = 0;
   // Control frames that do not fit whole leave no room for data to come between.
-  while (streams < turns_.size()) {
-    std::size_t const data = streams_.at(turns_[streams]).queued.size();
+  for (StreamId const stream : turns_) {
+    std::size_t const data = streams_.at(stream).queued.size();
     if (data > kMaxCopied || size + kFrameHeaderSize + data > Chunk::kPayload) break;
     size += kFrameHeaderSize + data;
     ++streams;

@@ -98,12 +98,15 @@ awaitable<IoResult> TlsTransport::read_some(MutableBytes into) {
 }
 
 awaitable<error_code> TlsTransport::fill() {
-  std::size_t const size = bulk_ ? Chunk::kPayload : kIdleRead;
-  Chunk input(size);
+  Chunk input(read_size_);
   IoResult const got = co_await below_->read_some(input.room());
   if (got.error) co_return got.error;
   input.commit(got.size);
-  bulk_ = got.size >= std::min(size, kBulkRead);
+  if (got.size < std::min(read_size_, kBulkRead)) {
+    read_size_ = kIdleRead;
+  } else {
+    read_size_ = read_size_ == kIdleRead ? kBulkRead : Chunk::kPayload;
+  }
   engine_->feed(std::move(input));
   co_return error_code();
 }

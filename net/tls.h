@@ -47,8 +47,9 @@ struct TlsFacts {
 // write, never beside one, so a reader never waits for a writer.
 class TlsTransport final : public Transport {
  public:
-  // A read with nothing pending below holds this much; after a full one, a whole Chunk.
-  static constexpr std::size_t kIdleRead = 1024;
+  // A read with nothing pending below holds this much; after a full one, a record, then a
+  // whole Chunk.
+  static constexpr std::size_t kIdleRead = 512;
   // What reads may produce and the peer does not take, before the read fails with Errc::limit.
   static constexpr std::size_t kMaxUnsent = 256 * 1024;
 
@@ -83,8 +84,8 @@ class TlsTransport final : public Transport {
 
   std::unique_ptr<Transport> below_;
   std::unique_ptr<TlsEngine> engine_;
-  Wakeup progress_;       // a read moved on: for a write that must wait for the peer's message
-  bool bulk_ = false;     // the last read was large
+  Wakeup progress_;  // a read moved on: for a write that must wait for the peer's message
+  std::size_t read_size_ = kIdleRead;
   bool writing_ = false;  // a write is pending, or ended midway: nothing may follow it
   bool closed_ = false;
 };

@@ -54,14 +54,15 @@ error_code make_error_code(WebSocketErrc code) noexcept;
 // The peer closed with this code; 1005 stands for none given.
 error_code close_error(std::uint16_t close_code) noexcept;
 
-// A frame's mask, new and unpredictable for each (RAND_bytes, drawn in blocks).
+// A frame's mask, new and unpredictable for each (RAND_bytes, drawn in small blocks: there is one
+// of these a tunnel).
 class MaskSource {
  public:
   std::uint32_t next();
 
  private:
-  std::array<std::uint32_t, 64> block_{};
-  std::size_t at_ = 64;
+  std::array<std::uint32_t, 8> block_{};
+  std::size_t at_ = 8;
 };
 
 // Puts the header of an unfragmented frame in front of `payload`, in its headroom, or in front of a

@@ -664,7 +664,7 @@ TEST_F(SpdyBackpressureTest, TakesTheLargestFrameWithBoundedMemory) {
 TEST_F(SpdyBackpressureTest, ReadsIntoALargeBufferOnlyWhileBytesFlow) {
   start();
   auto stream = open_accepted();
-  EXPECT_EQ(client_wire->read_room(), 4096U);
+  EXPECT_EQ(client_wire->read_room(), 512U);
   spawn(flood(0));
   expect_paused();
   EXPECT_EQ(client_wire->read_room(), 128U * 1024);
@@ -676,14 +676,13 @@ TEST_F(SpdyBackpressureTest, ReadsIntoALargeBufferOnlyWhileBytesFlow) {
     client->ping();
     poll();
   }
-  EXPECT_EQ(client_wire->read_room(), 4096U);
+  EXPECT_EQ(client_wire->read_room(), 512U);
   finish();
 }
 
 #ifdef __GLIBC__
 TEST_F(SpdyConnectionTest, IsSmallWhileIdle) {
-  // What this layer allocates. Half of it is inflate's window, which becomes resident with the
-  // header blocks that pass, some 60 bytes a stream. Both ends are counted here.
+  // What this layer allocates, on average of both ends.
   struct Pair {
     std::optional<SpdyConnection> client;
     std::optional<SpdyConnection> server;
@@ -719,7 +718,7 @@ TEST_F(SpdyConnectionTest, IsSmallWhileIdle) {
   }
   poll();
   std::size_t const each = (used() - before) / (2 * kPairs);
-  EXPECT_LT(each, 64U * 1024);
+  EXPECT_LT(each, 8U * 1024);
   for (Pair& pair : pairs) {
     pair.client->close();
     pair.server->close();

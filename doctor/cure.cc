@@ -41,7 +41,8 @@ std::string_view of_tls(Errc code) {
 
 std::string_view of_pod(Errc code) {
   if (code == Errc::no_ready_pod) {
-    return "kubectl describe the pods; `allowUnready: true` takes unready ones too";
+    return "kubectl get and describe tell why; one that runs but is not Ready is taken with "
+           "`allowUnready: true`";
   }
   return general(code);
 }

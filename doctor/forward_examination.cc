@@ -136,7 +136,6 @@ void ForwardExamination::judge_no_choice(Error const& error, microseconds took) 
     hops_.fail(HopName::pod, {}, error);
   } else if (error.code == Errc::no_such_port) {
     hops_.ok(HopName::target, took, spec_.resource);
-    hops_.ok(HopName::pod, {}, "");
     hops_.fail(HopName::port, {}, error);
   } else {
     hops_.fail(HopName::target, took, error);

@@ -110,6 +110,12 @@ class Table {
     text_ += '\n';
   }
 
+  // As the title, but over several lines if need be.
+  void ending(std::string_view text) {
+    text_ += '\n';
+    for (std::string const& part : wrap(printable(text), kColumns)) text_ += part + '\n';
+  }
+
   std::string take() { return std::move(text_); }
 
  private:
@@ -283,7 +289,7 @@ std::string to_table(Report const& report, bool color) {
     table.hops(cluster.hops.all());
   }
   for (ForwardReport const& forward : report.forwards) add_forward(table, report, forward);
-  table.title(summary(report));
+  table.ending(summary(report));
   return table.take();
 }
 

@@ -108,7 +108,9 @@ TEST_F(DoctorTest, ATableForPeople) {
   EXPECT_EQ(program.wait(), 0);
   EXPECT_TRUE(program.wait_for_line("1 forward: all work; warnings: 2"));
   for (OutputLine const& line : program.lines()) {
-    EXPECT_LE(line.text.size(), 80u) << line.text;
+    if (line.text.find(dir_.path()) == std::string::npos) {
+      EXPECT_LE(line.text.size(), 80u) << line.text;
+    }
     EXPECT_EQ(line.text.find('\x1b'), std::string::npos) << line.text;
   }
 }

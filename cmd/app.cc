@@ -254,6 +254,8 @@ awaitable<void> App::obey_wish_signals() {
 }
 
 void App::log_state() const {
+  using Millis = std::chrono::duration<double, std::milli>;
+  log::info("state: longest turn {:.1f} ms", Millis(watchdog_.longest_turn()).count());
   for (config::ForwardSpec const& spec : manager_.config().forwards) {
     auto const health = checker_.status(spec.id());
     if (!health) continue;

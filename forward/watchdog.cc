@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "forward/watchdog.h"
 
+#include <algorithm>
+#include <ctime>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -11,6 +14,13 @@ namespace {
 
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
+
+// What this thread has worked.
+Duration worked() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
 
 }  // namespace
 
@@ -34,18 +44,33 @@ void Watchdog::set_period(Duration period) {
 }
 
 awaitable<void> Watchdog::run() {
-  for (;;) {
+  TimePoint due = Clock::now();
+  TimePoint before = due;
+  Duration worked_before = worked();
+  for (Duration step = kBusyBeat;;) {
     TimePoint const now = Clock::now();
-    Duration const late = now.time_since_epoch() - Duration(beat_count());
     last_beat_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-    if (late > Duration(period_.load()) + kBeat) {
-      events::WatchdogHung hung;
-      hung.late = duration_cast<milliseconds>(late - kBeat);
-      hung.message = fmt::format("the program stood still for {} ms", hung.late.count());
-      bus_.publish(std::move(hung));
-    }
-    co_await sleep_until(now + kBeat);
+    judge(now - due);
+    Duration const work = worked();
+    bool const busy = (work - worked_before) * kIdle > now - before;
+    step = busy ? kBusyBeat : std::min(step * 2, kBeat);
+    worked_before = work;
+    before = now;
+    due = now + step;
+    co_await sleep_until(due);
   }
+}
+
+void Watchdog::judge(Duration late) {
+  longest_turn_ = std::max(longest_turn_, late + kBusyBeat);
+  if (late > kLongTurn) {
+    log::debug("a turn of the loop took {} ms", duration_cast<milliseconds>(late).count());
+  }
+  if (late <= Duration(period_.load())) return;
+  events::WatchdogHung hung;
+  hung.late = duration_cast<milliseconds>(late);
+  hung.message = fmt::format("the program stood still for {} ms", hung.late.count());
+  bus_.publish(std::move(hung));
 }
 
 void Watchdog::watch() {

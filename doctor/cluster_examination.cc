@@ -51,7 +51,7 @@ awaitable<void> ClusterExamination::resolve() {
   Stopwatch const watch;
   auto addresses = co_await resolver_.resolve(host_, watch.deadline());
   if (addresses.has_error()) {
-    hops_.fail(HopName::resolve, watch.took(), addresses.error());
+    fail_to_reach(HopName::resolve, watch.took(), addresses.error());
     co_return;
   }
   if (addresses->size() > net::kMaxConnectAddresses) addresses->resize(net::kMaxConnectAddresses);
@@ -67,6 +67,16 @@ awaitable<void> ClusterExamination::resolve() {
           ? fmt::format("proxy {} is {}; the server's name is the proxy's to resolve", host_, words)
       : host_ == words ? words
                        : fmt::format("{} is {}", host_, words));
+}
+
+// Of the proxy, if there is one.
+void ClusterExamination::fail_to_reach(HopName name, std::chrono::microseconds took,
+                                       Error const& error) {
+  if (access_.proxy) {
+    hops_.fail(name, took, error.within("the proxy"), HopName::proxy);
+  } else {
+    hops_.fail(name, took, error);
+  }
 }
 
 // Each address alone, for the product uses the first that answers and hides what is wrong with the
@@ -99,7 +109,7 @@ void ClusterExamination::judge_attempts(Stopwatch const& watch) {
   if (good.empty()) {
     Error error = *attempts_.front().error;
     error.text = list_words(bad, kMaxAddressesShown);
-    hops_.fail(HopName::tcp, watch.took(), error);
+    fail_to_reach(HopName::tcp, watch.took(), error);
   } else if (!bad.empty()) {
     hops_.warn(HopName::tcp, watch.took(), answers,
                "not all addresses answer: " + list_words(bad, kMaxAddressesShown));

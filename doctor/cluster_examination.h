@@ -35,6 +35,7 @@ class ClusterExamination {
   };
 
   awaitable<void> resolve();
+  void fail_to_reach(HopName name, std::chrono::microseconds took, Error const& error);
   awaitable<void> connect();
   awaitable<void> try_address(Attempt& attempt, TimePoint deadline);
   void judge_attempts(Stopwatch const& watch);

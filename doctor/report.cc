@@ -67,7 +67,13 @@ void Hops::warn(HopName name, std::chrono::microseconds took, std::string detail
 }
 
 void Hops::fail(HopName name, std::chrono::microseconds took, Error const& error) {
-  at(name) = {name, Verdict::failed, took, {}, error.text, cure_of(name, error.code), error.code};
+  fail(name, took, error, name);
+}
+
+void Hops::fail(HopName name, std::chrono::microseconds took, Error const& error,
+                HopName to_blame) {
+  at(name) = {name,      Verdict::failed, took, {}, error.text, cure_of(to_blame, error.code),
+              error.code};
 }
 
 void Hops::skip(HopName name, std::string detail) {

@@ -57,8 +57,9 @@ class Hops {
 
   void ok(HopName name, std::chrono::microseconds took, std::string detail);
   void warn(HopName name, std::chrono::microseconds took, std::string detail, std::string message);
-  // The cure follows from the hop and the error's code.
+  // The cure follows from the error's code and the hop, or from the one that is to blame.
   void fail(HopName name, std::chrono::microseconds took, Error const& error);
+  void fail(HopName name, std::chrono::microseconds took, Error const& error, HopName to_blame);
   // There is nothing to try: no proxy, no TLS.
   void skip(HopName name, std::string detail);
 

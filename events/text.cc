@@ -92,6 +92,9 @@ struct Tell {
     line.column(fact.refresh ? "refreshed" : "connected");
     line.pod(fact.pod);
     line.column(fmt::format("{} in {}", fact.transport, in_words(fact.dial)));
+    // Where its id does not say it.
+    bool const any_port = fact.forward.id.ends_with(":auto");
+    if (any_port) line.column(fmt::format("local port {}", fact.forward.local_port));
   }
   void operator()(ForwardDisconnected const& fact) const {
     line.column("disconnected", Tint::yellow);

@@ -121,6 +121,12 @@ TEST_F(DoctorTest, TheWayToTheServer) {
   std::string const port = std::to_string(free_port());
   expect_failure(visit_solo(with_server("https://127.0.0.1:" + port)), "tcp", 1,
                  "127.0.0.1:" + port);
+  std::string const behind = lab_.kubeconfig();
+  std::size_t const at = behind.find("certificate-authority-data");
+  Visit const no_proxy =
+      visit_solo(std::string(behind).insert(at, "proxy-url: http://127.0.0.1:" + port + "\n    "));
+  expect_failure(no_proxy, "tcp", 1, "the proxy: 127.0.0.1:" + port);
+  EXPECT_NE(no_proxy.hop("tcp")["cure"].get<std::string>().find("proxy-url"), std::string::npos);
   std::string const url = lab_.call([](Lab& lab) { return lab.server.url(); });
   LabThread other;
   lab::KubeconfigOptions wrong_authority;

@@ -55,6 +55,10 @@ TEST_F(TextTest, ForwardEvents) {
   EXPECT_EQ(line(ForwardStarting{api()}), "14:05:01.123  api:8080  starting");
   EXPECT_EQ(line(ForwardConnected{api(), "api-1", "websocket", 87ms, false}),
             "14:05:01.123  api:8080  connected  pod api-1  websocket in 87 ms");
+  ForwardConnected free_port{api(), "api-1", "websocket", 87ms, false};
+  free_port.forward.id = "api:auto";
+  EXPECT_EQ(line(free_port),
+            "14:05:01.123  api:auto  connected  pod api-1  websocket in 87 ms  local port 8080");
   EXPECT_EQ(line(ForwardConnected{api(), "api-1", "spdy", 1234ms, true}),
             "14:05:01.123  api:8080  refreshed  pod api-1  spdy in 1.2 s");
   EXPECT_EQ(line(ForwardDisconnected{api(), Reason::timeout, "no answer to a ping", "api-1"}),

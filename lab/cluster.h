@@ -18,12 +18,14 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include "base/task_group.h"
+#include "k8s/selector.h"
 #include "lab/change_signal.h"
 #include "lab/pod_ports.h"
 #include "lab/sandbox.h"
-#include "lab/selector.h"
 
 namespace kportal::lab {
+
+using k8s::Labels;
 
 struct ObjectName {
   std::string namespace_;

@@ -673,7 +673,7 @@ Result<std::string> parse_field_selector(std::string_view text) {
 RestAnswer answer_list(Cluster const& cluster, ResourcePath const& path, Query const& query) {
   auto const* const kind = find_kind(path.group, path.resource);
   if (kind == nullptr || path.version != "v1") return status_answer(404, "");
-  auto const selector = Selector::parse(query.get("labelSelector"));
+  auto const selector = k8s::Selector::parse(query.get("labelSelector"));
   if (!selector) return status_answer(400, selector.error().text);
   auto const only = parse_field_selector(query.get("fieldSelector"));
   if (!only) return status_answer(400, only.error().text);
@@ -746,7 +746,7 @@ Result<WatchFilter> WatchFilter::make(ResourcePath const& path, Query const& que
   if (!path.group.empty() || path.version != "v1" || (!pods && path.resource != "services")) {
     return Error(Errc::not_found, "the lab watches pods and services only");
   }
-  auto selector = Selector::parse(query.get("labelSelector"));
+  auto selector = k8s::Selector::parse(query.get("labelSelector"));
   if (!selector) return selector.error();
   auto name = parse_field_selector(query.get("fieldSelector"));
   if (!name) return name.error();

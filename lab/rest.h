@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "k8s/selector.h"
 #include "lab/access.h"
 #include "lab/cluster.h"
-#include "lab/selector.h"
 
 namespace kportal::lab {
 
@@ -91,7 +91,7 @@ class WatchFilter {
   bool pods_ = true;  // else services
   std::string namespace_;
   std::string name_;  // fieldSelector metadata.name; empty: all
-  Selector selector_;
+  k8s::Selector selector_;
 };
 // The ERROR event with a Status 410 in it.
 std::string expired_event(std::uint64_t wanted, std::uint64_t oldest);

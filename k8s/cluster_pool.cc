@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "k8s/kubeconfig_yaml.h"
 
 namespace kportal::k8s {
 namespace {
@@ -76,8 +77,18 @@ ClusterPool::Loaded const& ClusterPool::load(std::string const& path) {
   std::erase_if(loaded_, [&](auto const& entry) { return now - entry.second.at > kFresh; });
   auto const known = loaded_.find(path);
   if (known != loaded_.end()) return known->second;
-  Loaded loaded{now, load_kubeconfig(path, environment_)};
+  auto const remember = [this](std::string const& text, std::string const& file) {
+    return parse(text, file);
+  };
+  Loaded loaded{now, load_kubeconfig(path, environment_, remember)};
   return loaded_.emplace(path, std::move(loaded)).first->second;
+}
+
+Result<Kubeconfig> const& ClusterPool::parse(std::string const& text, std::string const& path) {
+  auto const known = parsed_.find(path);
+  if (known != parsed_.end() && known->second.text == text) return known->second.kubeconfig;
+  auto parsed = parse_kubeconfig(text, path);
+  return parsed_.insert_or_assign(path, Parsed{text, std::move(parsed)}).first->second.kubeconfig;
 }
 
 ClusterPool::Asked& ClusterPool::look(Words const& words) {
@@ -209,6 +220,10 @@ awaitable<void> ClusterPool::sweep() {
   for (;;) {
     co_await sleep_until(Clock::now() + kSweep);
     forget_unasked();
+    auto const files = files_in_use();
+    std::erase_if(parsed_, [&](auto const& entry) {
+      return !std::binary_search(files.begin(), files.end(), entry.first);
+    });
     use_changed_.set();
     releasing_.spawn(release_all_unused());
   }

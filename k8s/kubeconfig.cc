@@ -16,6 +16,11 @@ namespace {
 
 constexpr std::string_view kServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/";
 constexpr std::size_t kMaxListedContexts = 10;
+// Of a domain name.
+constexpr std::size_t kMaxHost = 253;
+// Of a path in front of all others, and of anything that goes into a header.
+constexpr std::size_t kMaxPrefix = 4096;
+constexpr std::size_t kMaxHeaderText = 64 * 1024;
 // Longer names are not compared for "did you mean".
 constexpr std::size_t kMaxComparedName = 256;
 
@@ -113,14 +118,15 @@ bool is_ipv6(std::string_view host) {
 }
 
 bool is_name(std::string_view host) {
-  return !host.empty() && std::ranges::all_of(host, [](char c) {
+  return !host.empty() && host.size() <= kMaxHost && std::ranges::all_of(host, [](char c) {
     bool const letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     return letter || is_digit(c) || c == '.' || c == '-' || c == '_';
   });
 }
 
 bool is_path(std::string_view path) {
-  return std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; });
+  return path.size() <= kMaxPrefix &&
+         std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; });
 }
 
 Result<Server> parse_authority(std::string_view authority, bool tls) {
@@ -280,6 +286,9 @@ class Resolver {
     bool const control = std::ranges::any_of(
         value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
     if (control) fail(fmt::format("{} has control characters or line breaks", key));
+    if (value.size() > kMaxHeaderText) {
+      fail(fmt::format("{} is longer than {} KiB", key, kMaxHeaderText / 1024));
+    }
   }
 
   void check_one_of(std::string_view key, std::string const& file, std::string const& data) {
@@ -509,8 +518,8 @@ std::vector<std::string> kubeconfig_files(std::string const& explicit_path,
   return {absolute_path(explicit_path, environment)};
 }
 
-Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path,
-                                   Environment const& environment) {
+Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path, Environment const& environment,
+                                   KubeconfigParser const& parse) {
   Kubeconfig config;
   bool const is_explicit = !explicit_path.empty();
   config.files = kubeconfig_files(explicit_path, environment);
@@ -521,7 +530,7 @@ Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path,
       return Error(Errc::kubeconfig,
                    fmt::format("{} {}", path, describe(text.error(), kMaxKubeconfigSize)));
     }
-    auto parsed = parse_kubeconfig(*text, path);
+    auto parsed = parse ? parse(*text, path) : parse_kubeconfig(*text, path);
     if (!parsed) return parsed.error();
     merge(config, std::move(*parsed));
     config.loaded.push_back(path);

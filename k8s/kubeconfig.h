@@ -115,12 +115,17 @@ struct Kubeconfig {
 std::vector<std::string> kubeconfig_files(std::string const& explicit_path,
                                           Environment const& environment);
 
+// The text of a kubeconfig file at an absolute path to its entries: parse_kubeconfig, or what
+// remembers its answers.
+using KubeconfigParser =
+    std::function<Result<Kubeconfig>(std::string const& text, std::string const& path)>;
+
 // `explicit_path` (--kubeconfig, or of the configuration file): only that file, and it must exist.
 // Empty: each of $KUBECONFIG (separated by colons, missing ones skipped), else $HOME/.kube/config.
 // Per entry name the first file wins entirely; current-context is that of the first file that sets
 // it. Errc::kubeconfig: "FILE: what is wrong".
-Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path,
-                                   Environment const& environment);
+Result<Kubeconfig> load_kubeconfig(std::string const& explicit_path, Environment const& environment,
+                                   KubeconfigParser const& parse = {});
 
 struct Server {
   bool tls = true;

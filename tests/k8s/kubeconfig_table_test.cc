@@ -145,6 +145,8 @@ class KubeconfigTableTest : public testing::Test {
     for (auto const& [name, server, seen] :
          {std::tuple("A", &a_, &seen_a_), {"B", &b_, &seen_b_}, {"PLAIN", &plain_, &seen_plain_}}) {
       for (; *seen < server->requests().size(); ++*seen) {
+        // GKE's kubectl asks for the version first, to choose another of itself.
+        if (server->requests()[*seen].target.find(kRest) == std::string::npos) continue;
         if (!said.empty()) said += " then ";
         said += name + describe(server->requests()[*seen]);
       }
@@ -155,7 +157,7 @@ class KubeconfigTableTest : public testing::Test {
   static std::string describe(ServedRequest const& request) {
     auto const path = request.target.find(kPath);
     auto const end = request.target.find(kRest);
-    if (path == request.target.npos || end == request.target.npos) return request.target;
+    if (path == request.target.npos) return request.target;
     std::string text = request.target.substr(0, path) + " ";
     text += request.target.substr(path + kPath.size(), end - path - kPath.size());
     if (request.target.size() > end + kRest.size()) {

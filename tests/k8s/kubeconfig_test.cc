@@ -540,6 +540,42 @@ TEST(KubeconfigLoadTest, EveryPrefixIsReadOrRefused) {
   }
 }
 
+TEST(KubeconfigLoadTest, AnyByteAnywhereIsReadOrRefused) {
+  std::string const text = kFull;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    for (char const c : std::string_view("\0\n\t\x1b\"'{[&*:-?|<\xff", 16)) {
+      std::string broken = text;
+      broken[i] = c;
+      auto const resolved = resolve(broken);
+      if (resolved) {
+        EXPECT_FALSE(resolved->access.server.host.empty());
+      } else {
+        EXPECT_EQ(resolved.error().text.find_first_of(std::string_view("\0\x1b\n", 3)),
+                  std::string::npos)
+            << resolved.error().text;
+      }
+    }
+  }
+}
+
+TEST(KubeconfigLoadTest, FieldsOfAMebibyteAreRefusedInAFewWords) {
+  std::string const huge(1024 * 1024, 'n');
+  std::string const trusted = "server: 'https://h'";
+  for (std::string const& text :
+       {with("server: 'https://" + huge + "'"), with("server: 'https://h/" + huge + "'"),
+        with(trusted + ", tls-server-name: " + huge),
+        with(trusted + ", certificate-authority: " + huge), with_user("token: " + huge),
+        with_user("tokenFile: " + huge), with_user("as: " + huge),
+        with_user("as: a, as-groups: [" + huge + "]"), with_user("client-certificate: " + huge),
+        with_user("as: a, as-user-extra: {k: [" + huge + "]}"), "current-context: " + huge,
+        "contexts: [{name: c, context: {namespace: " + huge + "}}]", "? " + huge + "\n: x\n",
+        with("proxy-url: " + huge), "kind: " + huge}) {
+    auto const resolved = resolve(text);
+    ASSERT_FALSE(resolved) << text.substr(0, 200);
+    EXPECT_LT(resolved.error().text.size(), 1000U);
+  }
+}
+
 // ---- contexts
 
 TEST(KubeconfigContextTest, AnUnknownContextListsTheOthers) {

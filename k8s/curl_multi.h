@@ -36,8 +36,8 @@ struct HttpRequest {
   // Roots of its own are the only ones, and an intermediate or leaf there is trusted as it stands,
   // as in Go. TLS 1.2 at the least.
   ServerTls tls;
-  // Gone through for plain HTTP, too, as tunnels are: by CONNECT, or SOCKS5 (the proxy resolves). An
-  // https one is trusted as route.h's proxy_tls_config says.
+  // Gone through for plain HTTP, too, as tunnels are: by CONNECT, or SOCKS5 (the proxy resolves).
+  // An https one is trusted as route.h's proxy_tls_config says.
   std::optional<net::Proxy> proxy;
   // What `host` (with a proxy: the proxy's host) resolves to. Unless that is an address it must be
   // given: curl would start a thread for the lookup and join it when the request is cancelled.

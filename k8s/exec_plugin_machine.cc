@@ -14,7 +14,7 @@ bool same(PluginCredential const& a, PluginCredential const& b) {
 }  // namespace
 
 std::optional<Result<SharedLogin>> ExecPluginMachine::ask(std::uint64_t refused, Now now) {
-  if (refused != 0 && refused == generation_ && !refused_ && login_) {
+  if (refused != 0 && refused == generation_ && !refused_) {
     if (now.steady < next_refusal_) {
       return Error(Errc::unauthorized, "the login plugin has no other credential");
     }
@@ -51,8 +51,7 @@ void ExecPluginMachine::finished(Result<PluginCredential> outcome, Duration took
     failure_ = outcome.error();
     failure_until_ = now.steady + kFailurePause;
     next_renewal_ = failure_until_;
-    // What was refused is of no use; what is good until it expires, is.
-    if (std::exchange(refused_, false)) login_ = nullptr;
+    // What was refused stays so; what was not is good until it expires.
     return;
   }
   failure_.reset();

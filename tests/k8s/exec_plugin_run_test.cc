@@ -299,6 +299,16 @@ TEST_F(ExecPluginRunTest, AProgramOnPathIsFound) {
   EXPECT_EQ(authorization(credentials(exec)), "Bearer abc");
 }
 
+TEST_F(ExecPluginRunTest, TheWorkingDirectoryIsNotSearched) {
+  ExecConfig exec = script("login-here", prints_token("abc"));
+  exec.command = "login-here";
+  plugins_.options().variables = {"PATH=:.:/usr/bin:/bin"};
+  auto const before = std::filesystem::current_path();
+  std::filesystem::current_path(directory_);
+  EXPECT_THAT(problem(exec), HasSubstr("is not on PATH"));
+  std::filesystem::current_path(before);
+}
+
 TEST_F(ExecPluginRunTest, TheLoginShellsPathHelpsAService) {
   ExecConfig exec =
       script("login-on-path", "echo \"$PATH\" > " + path("path") + "\n" + prints_token("abc"));

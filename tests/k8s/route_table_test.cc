@@ -249,6 +249,8 @@ class TlsFront {
   std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
   void start() { tasks_.spawn(accept()); }
   void cancel() { tasks_.cancel(); }
+  // Connections of clients that had been here.
+  int resumed() const { return resumed_; }
 
  private:
   struct Pair {
@@ -265,6 +267,7 @@ class TlsFront {
     auto below = std::make_unique<net::TcpTransport>(std::move(socket));
     auto secured = co_await net::tls_accept(std::move(below), tls_, Clock::now() + kPatience);
     if (secured.has_error()) co_return;
+    resumed_ += (*secured)->resumed() ? 1 : 0;
     tcp::socket out(acceptor_.get_executor());
     auto [error] = co_await out.async_connect(behind_, asio::as_tuple(asio::use_awaitable));
     if (error) co_return;
@@ -291,6 +294,7 @@ class TlsFront {
   tcp::acceptor acceptor_;
   tcp::endpoint behind_;
   net::TlsContext& tls_;
+  int resumed_ = 0;
   TaskGroup tasks_;
 };
 
@@ -476,6 +480,60 @@ std::string word_of(testing::TestParamInfo<Way> const& info) {
 
 INSTANTIATE_TEST_SUITE_P(Ways, RouteTableTest,
                          testing::Values(Way::direct, Way::http, Way::socks5, Way::https), word_of);
+
+// ---- sessions
+
+class ResumptionTest : public RouteTest {
+ protected:
+  // Asks for something, so that the tickets behind the handshake are read. Whether it was resumed.
+  awaitable<bool> ask_once(Route& route, net::TlsContext& tls) {
+    auto connected = co_await route.connect(&tls, net::TcpOptions(), Clock::now() + kPatience);
+    EXPECT_TRUE(connected) << connected.error().text;
+    if (connected.has_error()) co_return false;
+    Chunk question = Chunk::copy_of(as_bytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    error_code const written = co_await connected->transport->write(std::move(question));
+    EXPECT_FALSE(written);
+    Chunk answer(4 * 1024);
+    net::IoResult const got = co_await connected->transport->read_some(answer.room());
+    EXPECT_FALSE(got.error);
+    co_return static_cast<net::TlsTransport&>(*connected->transport).resumed();
+  }
+  awaitable<void> ask_thrice(HttpServer& server, std::optional<net::Proxy> proxy,
+                             std::vector<bool>& resumed) {
+    net::Resolver resolver(executor());
+    Server at;
+    at.host = "127.0.0.1";
+    at.port = server.port();
+    Route route(resolver, at, proxy, root().cert_pem());
+    net::TlsConfig config;
+    config.ca_pem = root().cert_pem();
+    auto tls = net::TlsContext::for_client(config).value();
+    for (int i = 0; i < 3; ++i) {
+      bool const again = co_await ask_once(route, tls);
+      resumed.push_back(again);
+    }
+    server.cancel();
+    if (front_) front_->cancel();
+  }
+};
+
+TEST_F(ResumptionTest, ADialResumesTheSessionOfTheOneBefore) {
+  for (Way const way : {Way::direct, Way::https}) {
+    if (!take(way)) GTEST_SKIP() << "the proxy is not installed";
+    auto server_tls = net::TlsContext::for_server(good()).value();
+    HttpServer server(executor());
+    server.use_tls(&server_tls);
+    server.script(&serve);
+    server.start();
+    if (front_) front_->start();
+    std::optional<net::Proxy> proxy;
+    if (!proxy_url_.empty()) proxy = net::parse_proxy(proxy_url_).value();
+    std::vector<bool> resumed;
+    run(ask_thrice(server, proxy, resumed));
+    EXPECT_EQ(resumed, (std::vector<bool>{false, true, true}));
+    EXPECT_EQ(front_ ? front_->resumed() : 2, 2);
+  }
+}
 
 // ---- proxies that fail
 

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "lab/protobuf.h"
+
 namespace kportal::lab {
 namespace {
 
@@ -710,11 +712,32 @@ RestAnswer answer_list(Cluster const& cluster, ResourcePath const& path, Query c
   return RestAnswer(200, dump(json));
 }
 
+namespace {
+
+// As JSON, whichever way it came; the numbers are those of SelfSubjectAccessReview's spec in
+// k8s.io/api/authorization/v1/generated.proto.
+Json review_of(std::string_view body) {
+  auto const object = protobuf_object(body);
+  if (!object) return Json::parse(body, nullptr, false);
+  static constexpr std::pair<char const*, unsigned> kAttributes[] = {
+      {"namespace", 1}, {"verb", 2},        {"group", 3},
+      {"resource", 5},  {"subresource", 6}, {"name", 7}};
+  auto const spec = protobuf_field(*object, 2);
+  auto const attributes = spec ? protobuf_field(*spec, 1) : std::nullopt;
+  if (!attributes) return Json();
+  Json json{{"kind", "SelfSubjectAccessReview"}, {"apiVersion", "authorization.k8s.io/v1"}};
+  for (auto const& [key, number] : kAttributes) {
+    json["spec"]["resourceAttributes"][key] = protobuf_field(*attributes, number).value_or("");
+  }
+  return json;
+}
+
+}  // namespace
+
 RestAnswer answer_access_review(Access const& access, User const& user, std::string_view body) {
-  auto json = Json::parse(body, nullptr, false);
+  auto json = review_of(body);
   auto const pointer = Json::json_pointer("/spec/resourceAttributes");
-  if (json.is_discarded() || !json.is_object() || !json.contains(pointer) ||
-      !json.at(pointer).is_object()) {
+  if (!json.is_object() || !json.contains(pointer) || !json.at(pointer).is_object()) {
     return status_answer(400, "spec.resourceAttributes is required");
   }
   auto const& wanted = json.at(pointer);

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "k8s/access_review.h"
 #include "k8s/cluster_pool.h"
 #include "k8s/objects.h"
 #include "tests/lab/lab_fixture.h"
@@ -31,7 +32,16 @@ class ClusterPoolTest : public lab::LabFixture {
     lab::KubeconfigOptions nobody;
     nobody.context = "nobody";
     nobody.no_credentials = true;
-    kubeconfig_ = server_.kubeconfig({lab::KubeconfigOptions(), nobody});
+    lab::KubeconfigOptions limited;
+    limited.context = "limited";
+    limited.token = "limited-token";
+    server_.access().add_user("limited", limited.token);
+    lab::AccessRule forward;
+    forward.verbs = {"create"};
+    forward.resources = {"pods/portforward"};
+    forward.namespaces = {"default"};
+    server_.access().allow("limited", forward);
+    kubeconfig_ = server_.kubeconfig({lab::KubeconfigOptions(), nobody, limited});
   }
 
   std::string kubeconfig_;
@@ -90,6 +100,31 @@ TEST_F(ClusterPoolTest, ADialWithoutCredentialsIsUnauthorized) {
   play(dial_refused(*this, error));
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->code, Errc::unauthorized) << error->text;
+}
+
+awaitable<void> ask_rights(ClusterPoolTest& t) {
+  auto const found = t.pool_.find("/config", "limited");
+  EXPECT_TRUE(found.has_value());
+  std::vector<std::pair<Deed, bool>> const rows = {
+      {Deed("create", "", "pods", "portforward", "default"), true},
+      {Deed("create", "", "pods", "portforward", "default", "web-0"), true},
+      {Deed("get", "", "pods", "portforward", "default"), false},
+      {Deed("create", "", "pods", "portforward", "other"), false},
+      {Deed("create", "", "pods", "", "default"), false},
+      {Deed("get", "apps", "deployments", "", "default"), false}};
+  for (auto const& [deed, allowed] : rows) {
+    auto const verdict = co_await may(found->cluster->rest(), deed, Clock::now() + 20s);
+    EXPECT_TRUE(verdict.has_value() && *verdict == allowed) << access_review_json(deed);
+  }
+  auto const stranger = t.pool_.find("/config", "nobody");
+  Deed const any("get", "", "pods", "", "default");
+  auto const refused = co_await may(stranger->cluster->rest(), any, Clock::now() + 20s);
+  EXPECT_TRUE(refused.has_error() && refused.error().code == Errc::unauthorized);
+  co_await t.pool_.stop();
+}
+
+TEST_F(ClusterPoolTest, AsksWhatItMayDo) {
+  play(ask_rights(*this));
 }
 
 }  // namespace

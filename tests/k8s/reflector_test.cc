@@ -315,6 +315,51 @@ TEST_F(ReflectorTest, GarbageInAWatchIsToldAndLeadsToAList) {
   EXPECT_EQ(names(), "a ");
 }
 
+// A pod of `size` bytes, nearly all of which is of no use here.
+std::string large_pod(std::string const& name, std::string const& version, std::size_t size) {
+  std::string managed;
+  while (managed.size() < size)
+    managed += R"("f:env":{".":{},"k:{\"name\":\"A\"}":{"f:value":{}}},)";
+  return R"({"metadata":{"managedFields":[{)" + managed + R"("x":1}],"name":")" + name +
+         R"(","uid":"u","resourceVersion":")" + version + R"("},"status":{"phase":"Running"}})";
+}
+
+TEST_F(ReflectorTest, APodOfTenMebibytesIsOneAsAnyOther) {
+  constexpr std::size_t kSize = 10 * 1024 * 1024;
+  Feed& feed = make_feed();
+  feed.event(event("MODIFIED", large_pod("a", "11", kSize)));
+  feed.event(event("ADDED", pod("c", "12")));
+  server_.script([&](ServedRequest const& r) {
+    if (is_watch(r)) return stream(feed);
+    return reply(200, list("10", {large_pod("a", "9", kSize), pod("b", "8")}));
+  });
+  start_cache();
+  run_until([&] { return names() == "a b c "; });
+  EXPECT_EQ(cache_->find("a")->resource_version, "11");
+  EXPECT_EQ(cache_->find("a")->phase, PodPhase::running);
+  EXPECT_FALSE(cache_->error());
+}
+
+TEST_F(ReflectorTest, APodBeyondAllMeasureIsToldByItsSize) {
+  server_.script([&](ServedRequest const&) {
+    return reply(200, list("10", {large_pod("a", "9", JsonSplitter::kMaxObject)}));
+  });
+  start_cache();
+  run_until([&] { return cache_->error().has_value(); });
+  EXPECT_EQ(cache_->error()->code, Errc::limit);
+  EXPECT_NE(cache_->error()->text.find("a JSON object of more than 16 MiB"), std::string::npos);
+}
+
+TEST_F(ReflectorTest, ARefusedListNamesTheRuleToAdd) {
+  server_.script([](ServedRequest const&) { return reply(403, "no rights"); });
+  start_cache();
+  run_until([&] { return cache_->error().has_value(); });
+  EXPECT_TRUE(cache_->error()->text.ends_with(
+      "(HTTP 403); a role that allows it, to be bound to this user: kubectl create role "
+      "port-forward -n shop --verb=get,list,watch --resource=pods"))
+      << cache_->error()->text;
+}
+
 TEST_F(ReflectorTest, AListThatMakesNoSenseIsAnError) {
   server_.script([](ServedRequest const&) { return reply(200, "<html>login here</html>"); });
   start_cache();

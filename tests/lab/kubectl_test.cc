@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // kubectl as the witness that the lab speaks Kubernetes: it lists, and it forwards by both
 // transports.
+#include "tests/lab/kubectl.h"
+
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -18,7 +20,6 @@
 
 #include "base/wakeup.h"
 #include "tests/lab/child_process.h"
-#include "tests/lab/kubectl.h"
 #include "tests/lab/lab_fixture.h"
 
 namespace kportal::lab {
@@ -277,6 +278,38 @@ TEST_P(KubectlForwardTest, IsToldWhatItMayNotDo) {
     EXPECT_NE(child->output().find("User \"viewer\" cannot create resource \"pods/portforward\""),
               std::string::npos)
         << child->output();
+  }(*this));
+}
+
+TEST_F(KubectlTest, AuthCanIAgreesWithTheRules) {
+  server_.access().add_user("limited", "limited-token");
+  AccessRule forward;
+  forward.verbs = {"create"};
+  forward.resources = {"pods/portforward"};
+  forward.namespaces = {"default"};
+  server_.access().allow("limited", forward);
+  KubeconfigOptions options;
+  options.token = "limited-token";
+  write_kubeconfig(options);
+  play([](KubectlTest& t) -> awaitable<void> {
+    struct Row {
+      std::vector<std::string> question;
+      char const* answer;
+    };
+    std::vector<Row> const rows = {
+        {{"create", "pods", "--subresource=portforward"}, "yes"},
+        {{"create", "pods", "--subresource=portforward", "-n", "other"}, "no"},
+        {{"get", "pods", "--subresource=portforward"}, "no"},
+        {{"create", "pods"}, "no"},
+        {{"get", "deployments.apps/web"}, "no"}};
+    for (Row const& row : rows) {
+      std::vector<std::string> arguments = {"auth", "can-i"};
+      arguments.insert(arguments.end(), row.question.begin(), row.question.end());
+      auto const child = t.kubectl(arguments);
+      auto const status = co_await child->wait();
+      EXPECT_EQ(status, std::string_view(row.answer) == "yes" ? 0 : 1) << child->output();
+      EXPECT_TRUE(child->output().starts_with(row.answer)) << child->output();
+    }
   }(*this));
 }
 

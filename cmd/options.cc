@@ -140,6 +140,46 @@ std::optional<Answered> understand(CLI::App const& command, Selected& selected) 
   return std::nullopt;
 }
 
+CLI::App* add_up(CLI::App& app, UpCommand& up) {
+  CLI::App* const command =
+      app.add_subcommand("up", "open forwards, of a file or of one target, and keep them open");
+  add_selection(*command, up);
+  add_log_options(*command, up.common);
+  command->footer(std::string(kForms) + kUpExamples);
+  return command;
+}
+
+CLI::App* add_doctor(CLI::App& app, DoctorCommand& doctor) {
+  CLI::App* const command =
+      app.add_subcommand("doctor", "say which hop to a forward's pod fails, and why");
+  add_selection(*command, doctor);
+  std::map<std::string, OutputFormat> const outputs{{"table", OutputFormat::table},
+                                                    {"json", OutputFormat::json}};
+  command->add_option("-o,--output", doctor.output, "table or json")
+      ->transform(CLI::CheckedTransformer(outputs).description("table|json"));
+  add_color_option(*command, doctor.common);
+  command->add_flag("-v,--verbose", doctor.common.verbose, "log what happens on stderr");
+  command->footer(std::string(kForms) + kDoctorText);
+  return command;
+}
+
+CLI::App* add_validate(CLI::App& app, ValidateCommand& validate) {
+  CLI::App* const command =
+      app.add_subcommand("validate", "say what is wrong with a file, asking no cluster");
+  command->alias("check");
+  add_file_options(*command, validate.common);
+  return command;
+}
+
+void add_demo(CLI::App& app, DemoCommand& demo, std::string& duration) {
+  CLI::App* const command =
+      app.add_subcommand("demo", "try it without a cluster: one that runs in this process");
+  add_log_options(*command, demo.common);
+  command->add_option("--for", duration, "end after this long, having checked itself")
+      ->type_name("DURATION")
+      ->check(CLI::Validator(check_duration, ""));
+}
+
 }  // namespace
 
 Command parse_command_line(int argc, char const* const* argv) {
@@ -153,39 +193,14 @@ Command parse_command_line(int argc, char const* const* argv) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 
   UpCommand up;
-  CLI::App* const up_app =
-      app.add_subcommand("up", "open forwards, of a file or of one target, and keep them open");
-  add_selection(*up_app, up);
-  add_log_options(*up_app, up.common);
-  up_app->footer(std::string(kForms) + kUpExamples);
-
   DoctorCommand doctor;
-  CLI::App* const doctor_app =
-      app.add_subcommand("doctor", "say which hop to a forward's pod fails, and why");
-  add_selection(*doctor_app, doctor);
-  std::map<std::string, OutputFormat> const outputs{{"table", OutputFormat::table},
-                                                    {"json", OutputFormat::json}};
-  doctor_app->add_option("-o,--output", doctor.output, "table or json")
-      ->transform(CLI::CheckedTransformer(outputs).description("table|json"));
-  add_color_option(*doctor_app, doctor.common);
-  doctor_app->add_flag("-v,--verbose", doctor.common.verbose, "log what happens on stderr");
-  doctor_app->footer(std::string(kForms) + kDoctorText);
-
   ValidateCommand validate;
-  CLI::App* const validate_app =
-      app.add_subcommand("validate", "say what is wrong with a file, asking no cluster");
-  validate_app->alias("check");
-  add_file_options(*validate_app, validate.common);
-
   DemoCommand demo;
   std::string duration;
-  CLI::App* const demo_app =
-      app.add_subcommand("demo", "try it without a cluster: one that runs in this process");
-  add_log_options(*demo_app, demo.common);
-  demo_app->add_option("--for", duration, "end after this long, having checked itself")
-      ->type_name("DURATION")
-      ->check(CLI::Validator(check_duration, ""));
-
+  CLI::App* const up_app = add_up(app, up);
+  CLI::App* const doctor_app = add_doctor(app, doctor);
+  CLI::App* const validate_app = add_validate(app, validate);
+  add_demo(app, demo, duration);
   CLI::App* const version_app = app.add_subcommand("version", "print the version");
 
   if (argc > 1 && is_not_built(argv[1])) {

@@ -101,8 +101,7 @@ TEST(UpOptionsTest, WhyAnOptionDoesNotFit) {
   };
   EXPECT_NE(error({}, true, "--namespace").find("--namespace goes with TARGET PORT"),
             std::string::npos);
-  EXPECT_EQ(error({"svc/db"}, false, "--context"),
-            "svc/db: a port is missing, as in svc/db 5432");
+  EXPECT_EQ(error({"svc/db"}, false, "--context"), "svc/db: a port is missing, as in svc/db 5432");
   EXPECT_EQ(error({"5432", "svc/db"}, false, ""),
             "5432: the target comes first, as in svc/db 5432");
 }

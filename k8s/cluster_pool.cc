@@ -148,6 +148,7 @@ void ClusterPool::forget_unasked() {
 void ClusterPool::warn_once(std::vector<std::string> const& warnings) {
   for (std::string const& warning : warnings) {
     if (std::find(warned_.begin(), warned_.end(), warning) != warned_.end()) continue;
+    if (warned_.size() >= kMaxWarned) warned_.erase(warned_.begin());
     warned_.push_back(warning);
     log::warn("{}", warning);
   }

@@ -27,6 +27,8 @@ class ClusterPool {
   static constexpr Duration kFresh = std::chrono::milliseconds(250);
   // How often clusters and caches that nobody uses are looked for.
   static constexpr Duration kSweep = std::chrono::seconds(30);
+  // Warnings that are remembered, so as not to be said again.
+  static constexpr std::size_t kMaxWarned = 200;
 
   ClusterPool(asio::any_io_executor executor, net::Resolver& resolver, Environment environment);
   ~ClusterPool();

@@ -32,9 +32,11 @@ class KubeconfigEditTest : public E2eTest {
       });
     }
     other_.call([](Lab& lab) {
-      lab::PodSpec pod;
-      pod.name = "solo";
-      lab.cluster.add_pod(pod);
+      for (char const* const name : {"other", "solo"}) {  // so that solo has another uid there
+        lab::PodSpec pod;
+        pod.name = name;
+        lab.cluster.add_pod(pod);
+      }
     });
   }
 

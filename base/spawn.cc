@@ -154,12 +154,13 @@ int open_exit_descriptor(pid_t pid) {
 class Spawner::Child {
  public:
   Child(asio::any_io_executor const& executor, pid_t pid, bool own_group, int exit, int output,
-        int errors)
+        int errors, std::function<void(std::string_view)> on_errors)
       : pid_(pid),
         own_group_(own_group),
         exit_(executor, exit),
         output_(executor, output),
         errors_(executor, errors),
+        on_errors_(std::move(on_errors)),
         changed_(executor),
         done_(executor),
         tasks_(executor) {
@@ -168,6 +169,7 @@ class Spawner::Child {
   }
 
   void abandon() {
+    on_errors_ = nullptr;
     abandoned_ = true;
     changed_.set();
   }
@@ -240,6 +242,7 @@ class Spawner::Child {
     errors_seen_ += bytes.size();
     if (errors_seen_ > kMaxErrors) return say_too_much();
     end_.errors += bytes;
+    if (on_errors_ && !bytes.empty()) on_errors_(bytes);
     if (end_.errors.size() > 2 * kKeptErrors) {
       end_.errors.erase(0, end_.errors.size() - kKeptErrors);
     }
@@ -296,6 +299,7 @@ class Spawner::Child {
   stream_descriptor exit_;
   stream_descriptor output_;
   stream_descriptor errors_;
+  std::function<void(std::string_view)> on_errors_;
   TimePoint began_ = Clock::now();
   std::array<char, kBuffer> buffer_;
   bool open_ = true;  // the stream that was read last
@@ -321,6 +325,7 @@ awaitable<boost::system::result<ChildEnd>> Spawner::run(ChildCommand command, Ti
   auto errors = make_pipe();
   if (!errors) co_return errors.error();
   bool const own_group = !command.on_terminal;
+  auto on_errors = std::move(command.on_errors);
   auto const pid = start(std::move(command), output->writer.get(), errors->writer.get());
   if (!pid) co_return pid.error();
   int const exit = open_exit_descriptor(*pid);
@@ -331,8 +336,9 @@ awaitable<boost::system::result<ChildEnd>> Spawner::run(ChildCommand command, Ti
     ::waitpid(*pid, nullptr, 0);
     co_return system_error(number);
   }
-  auto const child = std::make_shared<Child>(executor_, *pid, own_group, exit,
-                                             output->reader.release(), errors->reader.release());
+  auto const child =
+      std::make_shared<Child>(executor_, *pid, own_group, exit, output->reader.release(),
+                              errors->reader.release(), std::move(on_errors));
   tasks_.spawn(look_after(child, deadline));
   struct Abandon {
     explicit Abandon(Child& c) : child(c) {}

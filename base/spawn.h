@@ -7,9 +7,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -29,6 +31,8 @@ struct ChildCommand {
   // The soft RLIMIT_NOFILE of the child; nothing = that of this process. A process that raised its
   // own should say what it was, for there are programs that close or count all they may have.
   std::optional<std::uint64_t> descriptor_limit;
+  // Told what it writes to standard error, as it comes, for as long as somebody waits in run().
+  std::function<void(std::string_view)> on_errors;
 
   ChildCommand() = default;
 };

@@ -106,7 +106,8 @@ ExecPlugin::ExecPlugin(ExecPlugins& plugins, ExecConfig config,
       cluster_(std::move(cluster)),
       machine_(!is_interactive_mode(config_, "Always")),
       wake_(plugins.executor_),
-      tasks_(plugins.executor_) {}
+      tasks_(plugins.executor_),
+      slow_(plugins.executor_) {}
 
 awaitable<Result<SharedLogin>> ExecPlugin::login(std::uint64_t refused) {
   struct Waiting {
@@ -174,7 +175,7 @@ awaitable<Result<PluginCredential>> ExecPlugin::run_once(Duration& took) {
   command.on_terminal = interactive;
   command.descriptor_limit = plugins_.options_.descriptor_limit;
   Duration const limit = plugins_.options_.time_limit;
-  auto const end = co_await plugins_.spawner_.run(std::move(command), Clock::now() + limit);
+  auto const end = co_await run_child(std::move(command), Clock::now() + limit);
   if (end.has_error()) {
     std::vector<std::string> const nowhere;
     co_return plugin_not_started(config_, end.error(), nowhere);
@@ -188,6 +189,26 @@ awaitable<Result<PluginCredential>> ExecPlugin::run_once(Duration& took) {
                                 name(), error->text));
   }
   co_return credential;
+}
+
+awaitable<boost::system::result<ChildEnd>> ExecPlugin::run_child(ChildCommand command,
+                                                                 TimePoint deadline) {
+  said_.clear();
+  command.on_errors = [this](std::string_view bytes) {
+    said_ += bytes;
+    if (said_.size() > Spawner::kKeptErrors) said_.erase(0, said_.size() - Spawner::kKeptErrors);
+  };
+  slow_.spawn(tell_if_slow());
+  auto end = co_await plugins_.spawner_.run(std::move(command), deadline);
+  slow_.cancel();
+  co_return end;
+}
+
+// Where to log in, and a code to type there, are no use in the message of a run that is over.
+awaitable<void> ExecPlugin::tell_if_slow() {
+  Duration const slow = plugins_.options_.slow;
+  co_await sleep_until(Clock::now() + slow);
+  log::warn("{}", plugin_is_slow(config_, slow, plugins_.options_.time_limit, said_));
 }
 
 // ---- ExecPlugins
@@ -223,6 +244,8 @@ void ExecPlugins::release(ExecPlugin& plugin) {
 
 awaitable<void> ExecPlugins::bury(std::unique_ptr<ExecPlugin> plugin) {
   co_await plugin->tasks_.join();
+  plugin->slow_.cancel();
+  co_await plugin->slow_.join();
 }
 
 awaitable<void> ExecPlugins::stop() {

@@ -25,6 +25,7 @@ namespace kportal::k8s {
 struct ExecOptions {
   Duration time_limit = std::chrono::seconds(60);  // of one run; reliability.authTimeout
   std::vector<std::string> variables;              // NAME=value: the environment of plugins
+  Duration slow = std::chrono::seconds(5);         // a run that is longer is told of in the log
   // Of plugins; nothing = that of this process.
   std::optional<std::uint64_t> descriptor_limit;
   // Standard input is read by this program itself (`-f -`), so no plugin may have it.
@@ -53,6 +54,8 @@ class ExecPlugin {
 
   awaitable<void> live();
   awaitable<Result<PluginCredential>> run_once(Duration& took);
+  awaitable<boost::system::result<ChildEnd>> run_child(ChildCommand command, TimePoint deadline);
+  awaitable<void> tell_if_slow();
 
   ExecPlugins& plugins_;
   ExecConfig config_;
@@ -62,6 +65,8 @@ class ExecPlugin {
   Wakeup wake_;                 // live() has something to do
   std::list<Wakeup*> waiting_;  // in login()
   TaskGroup tasks_;             // live()
+  std::string said_;            // by the run in progress, on standard error
+  TaskGroup slow_;              // tell_if_slow()
 };
 
 class ExecPlugins {

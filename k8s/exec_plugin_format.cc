@@ -248,6 +248,13 @@ Error plugin_not_started(ExecConfig const& config, error_code why,
   return failed(config, fmt::format("is not on PATH: {} (PATH is {})", hint, where));
 }
 
+std::string plugin_is_slow(ExecConfig const& config, Duration since, Duration time_limit,
+                           std::string_view errors) {
+  std::string const said = one_line(errors, kMaxErrorLines, kMaxErrorText);
+  return fmt::format("login plugin {} has run for {} and may for {}{}{}", plugin_name(config),
+                     seconds_text(since), seconds_text(time_limit), said.empty() ? "" : ": ", said);
+}
+
 std::optional<WallTime> parse_timestamp(std::string_view text) {
   // YYYY-MM-DDTHH:MM:SS[.fraction]OFFSET
   constexpr std::size_t kFraction = 19;

@@ -42,6 +42,10 @@ Result<PluginCredential> read_plugin_answer(ExecConfig const& config, ChildEnd c
 Error plugin_not_started(ExecConfig const& config, error_code why,
                          std::vector<std::string> const& searched);
 
+// What to tell people of a run that goes on; `errors`: of its standard error so far.
+std::string plugin_is_slow(ExecConfig const& config, Duration since, Duration time_limit,
+                           std::string_view errors);
+
 // 2026-11-23T14:05:01Z, with fractions and offsets (RFC 3339).
 std::optional<WallTime> parse_timestamp(std::string_view text);
 

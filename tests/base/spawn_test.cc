@@ -225,6 +225,20 @@ TEST_F(SpawnTest, TooMuchOutputEndsIt) {
   EXPECT_EQ(end_of("exec cat /dev/zero >&2").how, How::too_much_output);
 }
 
+TEST_F(SpawnTest, TellsOfStandardErrorAsItComes) {
+  ChildCommand command =
+      shell("echo one >&2; while ! [ -e " + path("go") + " ]; do sleep 0.01; done");
+  std::string told;
+  command.on_errors = [&](std::string_view bytes) {
+    told += bytes;
+    std::ofstream(path("go")) << "\n";
+  };
+  auto const end = result_of(std::move(command));
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->how, How::exited);
+  EXPECT_EQ(told, "one\n");
+}
+
 TEST_F(SpawnTest, KeepsTheEndOfStandardError) {
   auto const end = end_of("head -c 100000 /dev/zero >&2; echo last words >&2");
   EXPECT_EQ(end.how, How::exited);

@@ -12,6 +12,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/log.h"
 #include "k8s/credentials.h"
 #include "tests/support/certificates.h"
 #include "tests/support/loop_fixture.h"
@@ -222,6 +223,23 @@ TEST_F(ExecPluginRunTest, AHangingOneIsEndedWhenTimeIsUp) {
   EXPECT_THAT(problem(script("hang", "echo waiting for you >&2; sleep 600 & sleep 600")),
               HasSubstr("did not end within 0.3s"));
   EXPECT_LT(Clock::now() - began, 15s);
+}
+
+TEST_F(ExecPluginRunTest, ASlowOneIsToldOfWithItsWords) {
+  std::string logged;
+  log::set_output([&](std::string line) {
+    if (line.find("has run for") == std::string::npos) return;
+    logged += line;
+    std::ofstream(path("go")) << "\n";
+  });
+  plugins_.options().slow = 300ms;
+  ExecConfig const exec =
+      script("login", "echo 'type XY at https://x.example' >&2\nwhile ! [ -e " + path("go") +
+                          " ]; do sleep 0.01; done\n" + prints_token("abc"));
+  EXPECT_EQ(authorization(credentials(exec)), "Bearer abc");
+  log::reset_output();
+  EXPECT_THAT(logged, HasSubstr("login plugin login has run for 0.3s and may for 20s: type XY at "
+                                "https://x.example"));
 }
 
 TEST_F(ExecPluginRunTest, AHangingOneDelaysNobodyElse) {

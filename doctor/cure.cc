@@ -10,6 +10,8 @@ std::string_view general(Errc code) {
     case Errc::no_such_context:
       return "name a context that exists, or the kubeconfig that has it (--kubeconfig, or "
              "kubeconfig: in the file)";
+    case Errc::kubeconfig:
+      return "mend the kubeconfig; kubectl config view reads it by the same rules";
     case Errc::unauthorized:
       return "log in again: the token or certificate is unknown to the server, or its time is over";
     case Errc::auth_plugin:

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/turns.h"
 #include "forward/port_owner.h"
 #include "healthcheck/probe.h"
 
@@ -132,6 +133,7 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
 // What it waits for.
 
 awaitable<void> Worker::run() {
+  co_await own_turn();  // hundreds may start at once
   for (;;) {
     TimePoint const now = Clock::now();
     if (std::exchange(access_news_, false)) look_at_access(now);
@@ -175,7 +177,8 @@ void Worker::look_at_access(TimePoint now) {
     machine_.hurry(now);
     return;
   }
-  log::info("{}: the kubeconfig has changed: a new tunnel will replace the one in use", id_);
+  char const* const next = machine_.pool().primary() ? ": a new tunnel replaces the one in use" : "";
+  log::info("{}: the kubeconfig says something else of it now{}", id_, next);
   tunnel_tasks_.spawn(
       leave(std::move(target_), std::move(target_tasks_), std::move(cluster_.cluster)));
   machine_.renew(now);

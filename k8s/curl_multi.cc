@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "base/printable.h"
+#include "base/turns.h"
 #include "k8s/route.h"
 #include "net/proxy_handshake.h"
 #include "net/tls_context.h"
@@ -226,6 +227,7 @@ struct CurlMulti::Impl {
   void catch_up();
   void arm(std::shared_ptr<SocketWatch> const& watch, WaitType type);
   void on_ready(std::shared_ptr<SocketWatch> const& watch, WaitType type, error_code error);
+  void use(std::shared_ptr<SocketWatch> const& watch, WaitType type, error_code error);
   void set_timer(long millis);
   void on_timer();
 
@@ -733,6 +735,14 @@ void CurlMulti::Impl::arm(std::shared_ptr<SocketWatch> const& watch, WaitType ty
 void CurlMulti::Impl::on_ready(std::shared_ptr<SocketWatch> const& watch, WaitType type,
                                error_code error) {
   watch->waiting[type] = false;
+  // It may be a handshake, which takes a millisecond, and hundreds may be due.
+  in_turn(executor, [this, weak = std::weak_ptr<char>(alive), watch, type, error] {
+    if (!weak.expired()) use(watch, type, error);
+  });
+}
+
+void CurlMulti::Impl::use(std::shared_ptr<SocketWatch> const& watch, WaitType type,
+                          error_code error) {
   if (watch->removed || !watch->wanted[type]) return;
   if (!error && behind()) {
     watch->resting = true;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/printable.h"
+#include "base/turns.h"
 #include "net/close_timer.h"
 #include "net/tls_engine.h"
 
@@ -46,6 +47,7 @@ awaitable<Result<void>> shake_hands(Transport& below, TlsEngine& engine, TimePoi
   CloseTimer const timer(executor, below, deadline);
   error_code broken;
   for (;;) {
+    co_await own_turn();  // it may take a millisecond, and hundreds may be due
     auto const step = engine.handshake();
     if (!broken) broken = co_await send_output(below, engine);
     if (step == TlsEngine::Step::failed) co_return engine.handshake_error();

@@ -116,6 +116,7 @@ ClusterPool::Asked& ClusterPool::look(Words const& words) {
   bool const news = asked.resolved && !mean_the_same(*asked.resolved, resolved);
   bool const lost = news && asked.resolved->has_value() && resolved.has_error();
   if (lost && !asked.subscribers.empty()) tell_of_loss(words, resolved.error());
+  if (news && resolved.has_value()) losses_.clear();
   asked.resolved.emplace(std::move(resolved));
   if (news) asked.subscribers.notify({});
   return asked;
@@ -130,12 +131,15 @@ bool ClusterPool::mean_the_same(Result<ResolvedContext> const& a,
   return a->context == b->context && a->access == b->access;
 }
 
-void ClusterPool::tell_of_loss(Words const& words, Error const& error) const {
-  std::string place;
-  if (error.code == Errc::no_such_context) {  // all others name it
-    place = fmt::format("{}: ", fmt::join(kubeconfig_files(words.first, environment_), ", "));
+// Once for all contexts of a broken file.
+void ClusterPool::tell_of_loss(Words const& words, Error const& error) {
+  std::string text = error.text;
+  if (error.code == Errc::no_such_context) {  // all others name the place
+    text =
+        fmt::format("{}: {}", fmt::join(kubeconfig_files(words.first, environment_), ", "), text);
   }
-  log::warn("{}{}; the forwards that run go on with what they have", place, error.text);
+  if (!losses_.insert(text).second) return;
+  log::warn("{}; the forwards that run go on with what they have", text);
 }
 
 void ClusterPool::forget_unasked() {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -84,7 +85,7 @@ class ClusterPool {
   Result<Kubeconfig> const& parse(std::string const& text, std::string const& path);
   Asked& look(Words const& words);
   static bool mean_the_same(Result<ResolvedContext> const& a, Result<ResolvedContext> const& b);
-  void tell_of_loss(Words const& words, Error const& error) const;
+  void tell_of_loss(Words const& words, Error const& error);
   void forget_unasked();
   void look_at_all();
   void look_at_tokens();
@@ -104,6 +105,7 @@ class ClusterPool {
   std::map<Words, Asked> asked_;          // those with subscribers, and the others for kFresh
   std::vector<std::shared_ptr<Cluster>> clusters_;
   std::vector<std::string> warned_;
+  std::set<std::string> losses_;  // told since the last time that something was well again
   std::vector<std::string> watched_;
   std::optional<config::Watcher> watcher_;
   Wakeup use_changed_;

@@ -137,8 +137,9 @@ TEST_F(KubeconfigEditTest, TheCurrentContextIsFollowedOnlyByThoseWhoNameNone) {
 TEST_F(KubeconfigEditTest, ABrokenFileChangesNothingAndIsWarnedOfOnce) {
   std::string const good = contexts({context("a", "token-of-anna")});
   dir_.write("kubeconfig", good);
-  Program program = up_in({{"a", "page"}});
+  Program program = up_in({{"a", "page"}, {"current", "too"}});
   auto const port = active_port(program, "page:auto");
+  ASSERT_NE(active_port(program, "too:auto"), 0);
   std::size_t const mark = program.mark();
   dir_.write("kubeconfig", "clusters: [\n");
   EXPECT_TRUE(program.wait_for_error_text("broken YAML"));

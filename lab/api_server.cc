@@ -9,6 +9,7 @@
 
 #include "lab/connection.h"
 #include "net/listener.h"
+#include "net/tcp.h"
 
 namespace kportal::lab {
 
@@ -115,7 +116,7 @@ awaitable<void> ApiServer::Impl::stop() {
 
 KubeconfigSecrets ApiServer::Impl::secrets() const {
   KubeconfigSecrets secrets;
-  secrets.server = fmt::format("https://{}:{}", state_.options.address, port_);
+  secrets.server = "https://" + net::host_port(state_.options.address, port_);
   secrets.ca_pem = authority_ ? authority_->pem() : std::string();
   secrets.certificate_pem = admin_.certificate_pem;
   secrets.key_pem = admin_.key_pem;

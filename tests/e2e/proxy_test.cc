@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/e2e/scene.h"
+#include "tests/support/ipv6.h"
 #include "tests/support/proxy_process.h"
 
 namespace kportal::test {
@@ -93,6 +94,29 @@ TEST_F(ProxyTest, NoProxyExempts) {
   // Nobody listens on port 1.
   Program program = up_with({"https_proxy=127.0.0.1:1", "no_proxy=10.0.0.0/8,0.0.0.0/31"});
   expect_works(program);
+}
+
+TEST_F(ProxyTest, AnIpv6Server) {
+  if (!has_ipv6()) GTEST_SKIP() << "no IPv6 here";
+  lab::ApiServerOptions options;
+  options.address = "::1";
+  LabThread lab(options);
+  lab.call([](Lab& its) {
+    lab::WorkloadSpec workload;
+    workload.name = "web";
+    its.cluster.add_workload(workload);
+  });
+  for (bool const socks : {false, true}) {
+    auto const proxy =
+        socks ? ProxyProcess::socks5(login(), why_not_) : ProxyProcess::http(login(), why_not_);
+    if (!proxy) GTEST_SKIP() << why_not_;
+    std::string text = lab.kubeconfig();
+    auto const at = text.find("    server: https://[::1]:");
+    ASSERT_NE(at, std::string::npos) << text;
+    dir_.write("kubeconfig", text.insert(at, "    proxy-url: " + proxy->url() + "\n"));
+    Program program = up({kForward});
+    expect_works(program);
+  }
 }
 
 TEST_F(ProxyTest, AWrongLoginIsTold) {

@@ -177,7 +177,8 @@ void Worker::look_at_access(TimePoint now) {
     machine_.hurry(now);
     return;
   }
-  char const* const next = machine_.pool().primary() ? ": a new tunnel replaces the one in use" : "";
+  char const* const next =
+      machine_.pool().primary() ? ": a new tunnel replaces the one in use" : "";
   log::info("{}: the kubeconfig says something else of it now{}", id_, next);
   tunnel_tasks_.spawn(
       leave(std::move(target_), std::move(target_tasks_), std::move(cluster_.cluster)));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `balance: round-robin`: connections go to the Ready pods in turn, whatever happens to a pod.
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 
@@ -23,9 +24,14 @@ class RoundRobinTest : public E2eTest {
   bool wait_for_tunnels(std::size_t wanted) {
     return lab_.wait_for([=](Lab& lab) { return lab.server.open_tunnels() == wanted; });
   }
-  bool delete_pod(std::string const& name) {
+  bool delete_pod(std::string const& name, Duration grace = lab::Cluster::kGrace) {
     return lab_.call(
-        [&](Lab& lab) { return lab.cluster.delete_pod(lab::PodName("default", name)); });
+        [&](Lab& lab) { return lab.cluster.delete_pod(lab::PodName("default", name), grace); });
+  }
+  static std::size_t count(Program const& program, std::string_view text) {
+    auto const lines = program.lines();
+    return static_cast<std::size_t>(std::ranges::count_if(
+        lines, [&](OutputLine const& line) { return line.text.find(text) != std::string::npos; }));
   }
   std::uint64_t tunnels_ever() {
     return lab_.call([](Lab& lab) { return lab.server.tunnels(); });
@@ -59,11 +65,7 @@ TEST_F(RoundRobinTest, ConnectionsGoToAllReadyPodsInTurnOverWarmTunnels) {
   expect_even(ask(port, 300), 3, 100);
   EXPECT_EQ(tunnels_ever(), 3U);
   // One forward, one story: the further tunnels are no events.
-  std::size_t connected = 0;
-  for (OutputLine const& line : program.lines()) {
-    connected += line.text.find("\"forward.connected\"") != std::string::npos ? 1U : 0U;
-  }
-  EXPECT_EQ(connected, 1U);
+  EXPECT_EQ(count(program, "\"forward.connected\""), 1U);
   EXPECT_EQ(program.errors(), "");
 }
 
@@ -81,16 +83,40 @@ TEST_F(RoundRobinTest, ADeletedPodFailsNobodyAndItsSuccessorJoins) {
   // The successor is Ready by and by, and takes its turns from then on.
   wait_for_turns(port, 3);
   expect_even(ask(port, 30), 3, 10);
+  // And one that goes without a second's grace.
+  ASSERT_TRUE(delete_pod(pods_of("web").front(), Duration::zero()));
+  EXPECT_FALSE(ask(port, 60).contains(""));
   EXPECT_FALSE(program.wait_for_line("connection.failed", mark, 0s));
   EXPECT_FALSE(program.wait_for_line("forward.disconnected", mark, 0s));
   EXPECT_FALSE(program.wait_for_line("health.status_changed", mark, 0s));
+}
+
+TEST_F(RoundRobinTest, TheLossOfAllTunnelsIsOneLossAndHeldConnectionsAreSpread) {
+  add_deployment("web", 3);
+  Program program = balanced();
+  std::uint16_t const port = active_port(program, "web:auto");
+  wait_for_turns(port, 3);
+  lab_.stop_server();
+  ASSERT_TRUE(program.wait_for_event("forward.disconnected", "web:auto"));
+  std::vector<Client> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.emplace_back(port);
+    EXPECT_TRUE(clients.back().send("GET / HTTP/1.1\r\n\r\n"));
+  }
+  lab_.start_server();
+  for (Client& client : clients) EXPECT_EQ(client.read(12), "HTTP/1.1 200");
+  ASSERT_TRUE(program.wait_for_status("web:auto", Status::active));
+  wait_for_turns(port, 3);
+  EXPECT_EQ(count(program, "\"forward.disconnected\""), 1U);
+  EXPECT_EQ(count(program, "\"forward.connected\""), 2U);
 }
 
 TEST_F(RoundRobinTest, APodThatRefusesThePortIsPassedOver) {
   add_deployment("web", 3);
   std::string const closed = pods_of("web").front();
   lab_.call([&](Lab& lab) { lab.cluster.unlisten(lab::PodName("default", closed), 8080); });
-  Program program = balanced();
+  Program program = balanced(
+      "healthCheck: { method: tcp-dial, interval: 200ms, timeout: 400ms, startupGrace: 100ms }\n");
   std::uint16_t const port = active_port(program, "web:auto");
   ASSERT_TRUE(wait_for_tunnels(3));
   auto const answers = ask(port, 60);
@@ -98,6 +124,24 @@ TEST_F(RoundRobinTest, APodThatRefusesThePortIsPassedOver) {
   EXPECT_FALSE(answers.contains("") || answers.contains(closed)) << fmt::format("{}", answers);
   EXPECT_FALSE(program.wait_for_line("connection.failed", 0, 0s));
   EXPECT_FALSE(program.wait_for_line("\"status\":\"Error\"", 0, 0s));
+  // Only when all of them refuse is the forward in Error, and one that does not is enough.
+  auto const others = pods_of("web");
+  for (std::string const& pod : others) {
+    lab_.call([&](Lab& lab) { lab.cluster.unlisten(lab::PodName("default", pod), 8080); });
+  }
+  // A connection that a pod accepted speaks for it while it is open: each failure asks anew.
+  events::HealthStatusChanged const* change = nullptr;
+  for (TimePoint const end = Clock::now() + kPatience; !change && Clock::now() < end;) {
+    EXPECT_EQ(pod_of(http_get(port)), "");
+    change = program.wait_for_status("web:auto", Status::error, 500ms);
+  }
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, Reason::refused);
+  lab_.call([&](Lab& lab) {
+    lab.cluster.listen(lab::PodName("default", closed), 8080, lab::PortBehaviour::http);
+  });
+  ASSERT_TRUE(program.wait_for_status("web:auto", Status::active));
+  EXPECT_EQ(pod_of(http_get(port)), closed);
 }
 
 TEST_F(RoundRobinTest, ALostTunnelIsReplacedWithoutAWordWhileOthersServe) {

@@ -193,9 +193,9 @@ class WorkerMachine {
   std::map<Place, Pace> paces_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
-  bool final_ = false;           // of the last attempt: nothing is held for it
+  bool final_ = false;          // of the last attempt: nothing is held for it
   std::list<TimePoint> dials_;  // those within kDialWindow
-  TimePoint dial_allowed_{};     // when the budget has room again
+  TimePoint dial_allowed_{};    // when the budget has room again
   Actions actions_;
 };
 

@@ -762,7 +762,10 @@ void CurlMulti::Impl::set_timer(long millis) {
   timer->expires_after(milliseconds(millis));
   timer->async_wait([this, weak = std::weak_ptr<char>(alive)](error_code error) {
     // A wait that ended in time may be overtaken by the next one; curl does not mind being asked.
-    if (!error && !weak.expired()) on_timer();
+    if (error || weak.expired()) return;
+    in_turn(executor, [this, weak] {
+      if (!weak.expired()) on_timer();
+    });
   });
 }
 

@@ -70,16 +70,19 @@ awaitable<Result<ListPage>> Reflector::read_page(std::string target) {
       co_return piece.error();
     }
     if (!*piece) break;
-    if (page) co_return Error(Errc::server, "the server sent more than a list");
+    if (page) co_return Error(Errc::server, client_.server() + ": more than a list");
     if ((*piece)->element) {
       auto const problem = sink_.on_item((*piece)->text);
-      if (problem) co_return *problem;
+      if (problem) co_return problem->within(client_.server());
     } else {
       page = std::move(*piece);
     }
   }
-  if (!page) co_return Error(Errc::server, "the server sent an empty answer instead of a list");
-  co_return sink_.on_page(page->text);
+  if (!page)
+    co_return Error(Errc::server, client_.server() + ": an empty answer instead of a list");
+  auto told = sink_.on_page(page->text);
+  if (!told) co_return told.error().within(client_.server());
+  co_return told;
 }
 
 awaitable<void> Reflector::watch(ReflectorMachine::Step step) {

@@ -277,6 +277,43 @@ TEST_F(CurlMultiTest, BoundsTheBody) {
   EXPECT_EQ(response.error().code, Errc::limit) << response.error().text;
 }
 
+TEST_F(CurlMultiTest, WhatNobodyReadsStaysWithTheServer) {
+  constexpr std::size_t kSize = 32 * 1024 * 1024;
+  server_.script([](ServedRequest const&) { return reply(200, std::string(kSize, 'x')); });
+  auto const stream = curl_->open(request("/"));
+  ASSERT_TRUE(run(stream->head(soon())).has_value());
+  for (int i = 0; i < 20'000; ++i) turn();
+  std::size_t total = 0;
+  for (;;) {
+    auto const part = run(stream->read(soon()));
+    ASSERT_TRUE(part.has_value()) << part.error().text;
+    if (part->empty()) break;
+    // What curl takes from a socket in one go is more than the bound.
+    EXPECT_LT(part->size(), CurlMulti::kMaxUnread + 4 * 1024 * 1024);
+    total += part->size();
+  }
+  EXPECT_EQ(total, kSize);
+  auto const next = get("/again");
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(next->body.size(), kSize);
+}
+
+TEST_F(CurlMultiTest, AReaderThatGoesLetsTheOthersGoOn) {
+  server_.script([](ServedRequest const& r) {
+    return r.target == "/" ? reply(200, std::string(32 * 1024 * 1024, 'x')) : reply(200, "small");
+  });
+  auto stream = curl_->open(request("/"));
+  ASSERT_TRUE(run(stream->head(soon())).has_value());
+  for (int i = 0; i < 20'000; ++i) turn();
+  std::optional<Result<HttpResponse>> other;
+  start(curl_->perform(request("/other"), soon()), other);
+  for (int i = 0; i < 1000; ++i) turn();
+  stream.reset();
+  run_until([&] { return other.has_value(); });
+  ASSERT_TRUE(other->has_value()) << other->error().text;
+  EXPECT_EQ((*other)->body, "small");
+}
+
 TEST_F(CurlMultiTest, StreamsWhatComes) {
   Feed& feed = make_feed();
   server_.script([&](ServedRequest const&) { return stream(feed); });

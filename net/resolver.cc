@@ -130,8 +130,7 @@ void Resolver::State::start_due(std::shared_ptr<State> const& self) {
   for (Name& name : names) {
     if (name.waiters.empty()) continue;
     bool const first = name.running == 0 && running < kMaxThreads;
-    bool const extra =
-        name.running > 0 && running < kMaxThreads / 2 && now - name.newest_at >= fresh;
+    bool const extra = name.running > 0 && running < kFewThreads && now - name.newest_at >= fresh;
     if (first || extra) start(name, self);
   }
 }

@@ -27,12 +27,14 @@ using Addresses = std::vector<asio::ip::address>;
 
 class Resolver {
  public:
-  // Lookups running at once; further names wait for a free thread until their deadline.
-  static constexpr std::size_t kMaxThreads = 8;
+  // Lookups running at once; further names wait for a free thread until their deadline. A dead name
+  // holds one for tens of seconds, so there are more than the clusters that anybody has.
+  static constexpr std::size_t kMaxThreads = 32;
   // Equal names share a lookup. One that is older than this gets another beside it, for its
-  // question may have been lost with a network that is back now; such extra ones use at most half
-  // the threads.
+  // question may have been lost with a network that is back now; extra ones are started only while
+  // few lookups run.
   static constexpr Duration kFresh = std::chrono::seconds(2);
+  static constexpr std::size_t kFewThreads = 4;
 
   // Blocks, on a thread of its own; must not throw. May still run when the Resolver is gone, so it
   // owns what it uses.

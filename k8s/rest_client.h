@@ -131,8 +131,8 @@ class RestClient {
 // text, without control characters. retry_after: of 429 and 5xx.
 Error status_error(int status, std::string_view retry_after, std::string_view body);
 
-// What a Retry-After header asks for, in seconds or as a date (RFC 9110 10.2.3): at most 60 s, and 0
-// where there is none that can be read.
+// What a Retry-After header asks for, in seconds or as a date (RFC 9110 10.2.3): at most 60 s, and
+// 0 where there is none that can be read.
 std::chrono::seconds asked_wait(std::string_view retry_after, std::chrono::sys_seconds now);
 
 // For one segment of a path or one value of a query.

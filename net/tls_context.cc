@@ -83,7 +83,10 @@ Result<void> use_certificate(SSL_CTX* context, TlsConfig const& config, std::str
     bool const encrypted = config.key_pem.find("ENCRYPTED") != std::string::npos;
     if (encrypted) {
       ::ERR_clear_error();
-      return Error(Errc::tls, fmt::format("{} key: it is encrypted, which is not supported", what));
+      return Error(Errc::tls,
+                   fmt::format("{} key: it is encrypted, which is not supported: decrypt it with "
+                               "openssl pkey",
+                               what));
     }
     return unusable(fmt::format("{} key: unreadable", what));
   }

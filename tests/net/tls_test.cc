@@ -817,7 +817,8 @@ TEST(TlsContextTest, SaysWhatIsUnusable) {
   EXPECT_EQ(text(config), "client key does not belong to the certificate: key values mismatch");
   config.key_pem =
       "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-  EXPECT_EQ(text(config), "client key: it is encrypted, which is not supported");
+  EXPECT_EQ(text(config),
+            "client key: it is encrypted, which is not supported: decrypt it with openssl pkey");
   config.cert_pem.clear();
   config.key_pem = pair.key_pem;
   EXPECT_EQ(text(config), "client certificate: no certificate in it");

@@ -8,10 +8,10 @@
 #include <new>
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
+#include "base/base64.h"
 #include "base/printable.h"
 
 namespace kportal::net {
@@ -95,15 +95,6 @@ void random_bytes(void* into, std::size_t size) {
   if (RAND_bytes(static_cast<unsigned char*>(into), static_cast<int>(size)) != 1) {
     throw std::bad_alloc();
   }
-}
-
-std::string base64(Bytes bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  int const size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                   reinterpret_cast<unsigned char const*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
 }
 
 std::size_t extended_length_size(std::uint64_t length) {
@@ -357,7 +348,7 @@ WebSocketEvent WebSocketDecoder::fail(error_code error) {
 std::string websocket_key() {
   std::array<std::byte, 16> nonce{};
   random_bytes(nonce.data(), nonce.size());
-  return base64(nonce);
+  return base64(as_text(nonce));
 }
 
 std::string websocket_accept(std::string_view key) {
@@ -365,7 +356,7 @@ std::string websocket_accept(std::string_view key) {
   std::array<std::byte, SHA_DIGEST_LENGTH> digest{};
   SHA1(reinterpret_cast<unsigned char const*>(text.data()), text.size(),
        reinterpret_cast<unsigned char*>(digest.data()));
-  return base64(digest);
+  return base64(as_text(digest));
 }
 
 RequestHead websocket_request(std::string target, std::string host, std::string const& key,

@@ -76,7 +76,7 @@ void JsonSplitter::structure(char c) {
       if (c != '"') return broken();
       token_ = Token::key;
       keeping_ = levels_.back().rule != nullptr;
-      key_ = "\"";
+      key_.assign(1, c);
       return;
     case Expect::colon:
       if (c != ':') return broken();

@@ -168,8 +168,9 @@ TEST_F(SpdySessionTest, RepliesInAnyOrder) {
   ASSERT_FALSE(server.receive(std::string(kSynError) + kSynData));
   EXPECT_FALSE(server.session.reply(3, {}));
   EXPECT_FALSE(server.session.reply(1, {}));
-  EXPECT_EQ(server.chunks(), Lines{"80030002000000180000000378f9e3c6a7c2000400fbff00000000000000ffff"
-                                   "800300020000001200000001000400fbff00000000000000ffff"});
+  EXPECT_EQ(server.chunks(),
+            Lines{"80030002000000180000000378f9e3c6a7c2000400fbff00000000000000ffff"
+                  "800300020000001200000001000400fbff00000000000000ffff"});
 }
 
 TEST_F(SpdySessionTest, TellsTheClientOfReplies) {

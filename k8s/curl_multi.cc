@@ -39,6 +39,8 @@ constexpr long kReadBuffer = 4 * 1024;
 constexpr long kWriteBuffer = 16 * 1024;
 constexpr long kKeepaliveIdle = 30;
 constexpr long kKeepaliveInterval = 10;
+// Own certificates and roots that are kept parsed: those in use, and those before a renewal.
+constexpr std::size_t kMaxTls = 2;
 // What we sent is not acknowledged for so long: the connection is dead. Without it a request that
 // times out on a dead HTTP/2 connection leaves that connection for the next one.
 constexpr unsigned kUserTimeoutMillis = 20'000;
@@ -87,10 +89,14 @@ void set(CURL* easy, CURLoption option, Value value) {
   if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
 }
 
-void set_blob(CURL* easy, CURLoption option, std::string const& bytes) {
-  if (bytes.empty()) return;
-  curl_blob blob{const_cast<char*>(bytes.data()), bytes.size(), CURL_BLOB_NOCOPY};
-  set(easy, option, &blob);
+net::TlsConfig tls_config(ServerTls const& tls) {
+  net::TlsConfig config;
+  config.ca_pem = tls.ca_pem;
+  config.ca_source = tls.ca_source;
+  config.cert_pem = tls.cert_pem;
+  config.key_pem = tls.key_pem;
+  config.insecure = tls.insecure;
+  return config;
 }
 
 bool is_tls_code(CURLcode code) {
@@ -205,6 +211,15 @@ struct SocketWatch {
   bool removed = false;
 };
 
+// A ServerTls, parsed.
+struct ParsedTls {
+  ParsedTls(ServerTls o, net::TlsContext c, std::string l)
+      : of(std::move(o)), context(std::move(c)), label(std::move(l)) {}
+  ServerTls of;
+  net::TlsContext context;
+  std::string label;  // another one for each
+};
+
 struct CurlMulti::Impl {
   explicit Impl(asio::any_io_executor e);
   ~Impl();
@@ -213,8 +228,9 @@ struct CurlMulti::Impl {
   void forget(HttpStream::Transfer& transfer) noexcept;
   void drop_connections(Error const& reason);
 
-  // Loaded when first needed, as that takes milliseconds. Null = they are unusable.
-  net::TlsContext const* system_roots();
+  // Parsed when first needed: curl would do it for each connection, which takes milliseconds.
+  Result<std::shared_ptr<ParsedTls const>> parsed(ServerTls const& tls);
+  // Null = they are unusable.
   net::TlsContext const* proxy_roots(std::string const& ca_pem);
 
   void create_multi();
@@ -238,7 +254,8 @@ struct CurlMulti::Impl {
   CURLM* multi = nullptr;
   std::set<HttpStream::Transfer*> transfers;  // added to multi
   std::map<curl_socket_t, std::shared_ptr<SocketWatch>> watches;
-  std::optional<net::TlsContext> system_roots_made;
+  std::vector<std::shared_ptr<ParsedTls const>> parsed_tls;
+  std::uint64_t next_label = 1;
   std::map<std::string, net::TlsContext> proxy_roots_made;  // by the cluster's CA
   std::unique_ptr<asio::steady_timer> timer;
   bool timer_resting = false;
@@ -246,15 +263,15 @@ struct CurlMulti::Impl {
 };
 
 struct HttpStream::Transfer {
-  Transfer(asio::any_io_executor const& executor, HttpRequest r);
+  Transfer(CurlMulti::Impl& impl, HttpRequest r);
   ~Transfer() { end(std::nullopt); }
 
-  void set_up();
+  void set_up(CurlMulti::Impl& impl);
   void set_request();
   void add_header(std::string const& name, std::string const& value);
   void set_address(std::string const& url_host);
   void set_proxy(net::Proxy const& proxy);
-  void set_tls();
+  void set_tls(CurlMulti::Impl& impl);
   // It is over, with an error or in order. Idempotent: the first call counts.
   void end(std::optional<Error> error) noexcept;
   void end_with(CURLcode code);
@@ -265,7 +282,7 @@ struct HttpStream::Transfer {
   // A server that answers has the request, and a watch would keep the buffer for ever.
   void drop_write_buffer();
   Error timeout() const;
-  void verify(ssl_ctx_st* context);
+  bool take_over(ssl_ctx_st* context);
 
   static CURLcode on_tls_context(CURL*, void* context, void* self) noexcept;
   static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self) noexcept;
@@ -279,6 +296,7 @@ struct HttpStream::Transfer {
   char error_text[CURL_ERROR_SIZE] = {};
   // Why a certificate was refused: the proxy's, the server's. Shared with connections.
   std::shared_ptr<net::VerificationNote> proxy_note, note;
+  std::shared_ptr<ParsedTls const> tls;  // null without TLS
   std::size_t header_bytes = 0;
   HttpHead head;
   bool head_complete = false;
@@ -290,13 +308,13 @@ struct HttpStream::Transfer {
 
 // --- one transfer ---
 
-HttpStream::Transfer::Transfer(asio::any_io_executor const& executor, HttpRequest r)
-    : request(std::move(r)), easy(curl_easy_init()), wakeup(executor) {
+HttpStream::Transfer::Transfer(CurlMulti::Impl& impl, HttpRequest r)
+    : request(std::move(r)), easy(curl_easy_init()), wakeup(impl.executor) {
   if (!easy) throw std::bad_alloc();
-  set_up();
+  set_up(impl);
 }
 
-void HttpStream::Transfer::set_up() {
+void HttpStream::Transfer::set_up(CurlMulti::Impl& impl) {
   CURL* const e = easy.get();
   set(e, CURLOPT_PRIVATE, static_cast<void*>(this));
   set(e, CURLOPT_ERRORBUFFER, error_text);
@@ -320,7 +338,7 @@ void HttpStream::Transfer::set_up() {
   set(e, CURLOPT_WRITEDATA, this);
 
   set_request();
-  set_tls();
+  set_tls(impl);
 }
 
 void HttpStream::Transfer::set_request() {
@@ -411,25 +429,30 @@ void HttpStream::Transfer::set_proxy(net::Proxy const& proxy) {
   proxy_note = std::make_shared<net::VerificationNote>(proxy.host, kProxyRoots);
 }
 
-void HttpStream::Transfer::set_tls() {
+void HttpStream::Transfer::set_tls(CurlMulti::Impl& impl) {
   CURL* const e = easy.get();
   set(e, CURLOPT_SSL_CTX_FUNCTION, &on_tls_context);
   set(e, CURLOPT_SSL_CTX_DATA, this);
   set(e, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
   set(e, CURLOPT_SSL_VERIFYPEER, request.tls.insecure ? 0L : 1L);
   set(e, CURLOPT_SSL_VERIFYHOST, request.tls.insecure ? 0L : 2L);
+  // Kept in the handle, that is, for one request.
+  set(e, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+  set(e, CURLOPT_CAINFO, static_cast<char const*>(nullptr));
+  if (request.scheme != "https") return;
+  auto parsed = impl.parsed(request.tls);
+  if (!parsed) return end(parsed.error());
+  tls = std::move(*parsed);
   if (!request.tls.insecure) {
     std::string const& name = request.tls.server_name;
-    note = std::make_shared<net::VerificationNote>(
-        name.empty() ? request.host : name,
-        net::trusted_by(request.tls.ca_pem, request.tls.ca_source));
+    note = std::make_shared<net::VerificationNote>(name.empty() ? request.host : name,
+                                                   tls->context.trusted());
   }
-  // Without them curl loads no roots of its own: on_tls_context() gives it the system's.
-  set_blob(e, CURLOPT_CAINFO_BLOB, request.tls.ca_pem);
-  set(e, CURLOPT_CAINFO, static_cast<char const*>(nullptr));
-  set(e, CURLOPT_CAPATH, static_cast<char const*>(nullptr));
-  set_blob(e, CURLOPT_SSLCERT_BLOB, request.tls.cert_pem);
-  set_blob(e, CURLOPT_SSLKEY_BLOB, request.tls.key_pem);
+  // curl looks for roots there when it verifies one, finds none, and is given others by take_over()
+  // before. It does not reuse a connection for another path, thus none of other certificates.
+  set(e, CURLOPT_CAPATH, tls->label.c_str());
+  std::string().swap(request.tls.cert_pem);
+  std::string().swap(request.tls.key_pem);
 }
 
 void HttpStream::Transfer::end(std::optional<Error> error) noexcept {
@@ -489,19 +512,21 @@ std::optional<Error> HttpStream::Transfer::proxy_error(CURLcode code,
 }
 
 CURLcode HttpStream::Transfer::on_tls_context(CURL*, void* context, void* self) noexcept {
-  static_cast<Transfer*>(self)->verify(static_cast<ssl_ctx_st*>(context));
-  return CURLE_OK;
+  bool const taken = static_cast<Transfer*>(self)->take_over(static_cast<ssl_ctx_st*>(context));
+  return taken ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
 }
 
 // Curl's verification made that of tunnels, so that both come to the same verdict with the same
-// words. Called for the TLS with an https proxy, and for that with the server.
-void HttpStream::Transfer::verify(ssl_ctx_st* context) {
+// words, and the certificate shown. Called for the TLS with an https proxy, and for that with the
+// server.
+bool HttpStream::Transfer::take_over(ssl_ctx_st* context) {
   if (proxy_note && before_server()) {
     net::verify_as_client(context, multi->proxy_roots(request.tls.ca_pem), proxy_note);
-  } else if (note) {
-    bool const own = !request.tls.ca_pem.empty();
-    net::verify_as_client(context, own ? nullptr : multi->system_roots(), note);
+    return true;
   }
+  if (tls == nullptr) return true;
+  if (note) net::verify_as_client(context, &tls->context, note);
+  return tls->context.lend_certificate(context);
 }
 
 // curl drops the buffer it has when it is told the size of the next.
@@ -623,13 +648,15 @@ CurlMulti::Impl::~Impl() {
   curl_global_cleanup();
 }
 
-net::TlsContext const* CurlMulti::Impl::system_roots() {
-  if (!system_roots_made) {
-    auto made = net::TlsContext::for_client(net::TlsConfig());
-    if (!made) return nullptr;
-    system_roots_made.emplace(std::move(*made));
-  }
-  return &*system_roots_made;
+Result<std::shared_ptr<ParsedTls const>> CurlMulti::Impl::parsed(ServerTls const& tls) {
+  auto const known = std::ranges::find(parsed_tls, tls, &ParsedTls::of);
+  if (known != parsed_tls.end()) return *known;
+  auto made = net::TlsContext::for_client(tls_config(tls));
+  if (!made) return made.error();
+  if (parsed_tls.size() >= kMaxTls) parsed_tls.erase(parsed_tls.begin());
+  std::string label = fmt::format("tls-{}", next_label++);
+  parsed_tls.push_back(std::make_shared<ParsedTls const>(tls, std::move(*made), std::move(label)));
+  return parsed_tls.back();
 }
 
 net::TlsContext const* CurlMulti::Impl::proxy_roots(std::string const& ca_pem) {
@@ -811,7 +838,7 @@ CurlMulti::CurlMulti(asio::any_io_executor executor)
 CurlMulti::~CurlMulti() = default;
 
 std::unique_ptr<HttpStream> CurlMulti::open(HttpRequest request) {
-  auto transfer = std::make_unique<HttpStream::Transfer>(impl_->executor, std::move(request));
+  auto transfer = std::make_unique<HttpStream::Transfer>(*impl_, std::move(request));
   impl_->start(*transfer);
   return std::make_unique<HttpStream>(std::move(transfer));
 }

@@ -260,6 +260,17 @@ Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
   return TlsContext(std::move(context), config);
 }
 
+bool TlsContext::lend_certificate(ssl_ctx_st* to) const {
+  X509* const certificate = ::SSL_CTX_get0_certificate(native());
+  if (certificate == nullptr) return true;
+  STACK_OF(X509)* chain = nullptr;
+  ::SSL_CTX_get0_chain_certs(native(), &chain);
+  EVP_PKEY* const key = ::SSL_CTX_get0_privatekey(native());
+  bool const lent = ::SSL_CTX_use_cert_and_key(to, certificate, key, chain, 1) == 1;
+  ::ERR_clear_error();
+  return lent;
+}
+
 Result<TlsContext> TlsContext::for_server(TlsConfig const& config) {
   auto const made = new_context(::TLS_server_method());
   if (!made) return made.error();

@@ -56,6 +56,10 @@ class TlsContext {
   static Result<TlsContext> for_client(TlsConfig const& config);
   static Result<TlsContext> for_server(TlsConfig const& config);
 
+  // Makes another library's context show this one's certificate, if there is one. Shares what is
+  // parsed. False if that one cannot.
+  bool lend_certificate(ssl_ctx_st* to) const;
+
   ssl_ctx_st* native() const { return context_.get(); }
   std::string const& server_name() const { return server_name_; }
   // What it trusts, in words for messages.

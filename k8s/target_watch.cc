@@ -17,6 +17,11 @@ bool is_workload(TargetKind kind) {
   return kind != TargetKind::pod && kind != TargetKind::service;
 }
 
+template <class Object>
+bool forbidden(ObjectCache<Object> const& cache) {
+  return cache.error() && cache.error()->code == Errc::forbidden;
+}
+
 // Where the API has such workloads, and their name in a role.
 struct WorkloadApi {
   std::string_view group;
@@ -53,18 +58,13 @@ TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void
       query_(std::move(query)),
       changed_(std::move(changed)),
       pods_(cluster.pods(query_.namespace_)),
+      tasks_(tasks),
       ask_again_(cluster.executor()) {
   auto const tell = [this](std::string_view) { changed_(); };
   pods_changed_ = pods_.subscribe(tell);
   if (query_.target.kind == TargetKind::service) {
     services_ = &cluster.services(query_.namespace_);
     services_changed_ = services_->subscribe(tell);
-    service_poll_.emplace(cluster, *services_, query_.namespace_, query_.target.name, changed_);
-    tasks.spawn(service_poll_->run());
-  }
-  if (query_.target.kind == TargetKind::pod && !query_.target.name.empty()) {
-    pod_poll_.emplace(cluster, pods_, query_.namespace_, query_.target.name, changed_);
-    tasks.spawn(pod_poll_->run());
   }
   if (is_workload(query_.target.kind)) tasks.spawn(follow_workload());
 }
@@ -73,8 +73,8 @@ TargetWatch::~TargetWatch() = default;
 
 std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_use) {
   memory_.in_use = std::move(in_use);
-  bool const narrow = pods_.error() && pods_.error()->code == Errc::forbidden;
-  if (narrow && (pod_poll_ || !pods_.synced())) return choose_narrowly();
+  poll_if_forbidden();
+  if (forbidden(pods_) && (pod_poll_ || !pods_.synced())) return choose_narrowly();
   if (!pods_.synced()) {
     if (!pods_.error()) return std::nullopt;
     return Result<Choices>(*pods_.error());
@@ -96,6 +96,21 @@ std::optional<Result<Choices>> TargetWatch::choose(std::vector<std::string> in_u
   auto choices = choose_pods(query_, view, memory_);
   if (is_workload(query_.target.kind)) doubt_workload(choices.has_error());
   return choices;
+}
+
+void TargetWatch::poll_if_forbidden() {
+  std::string const& name = query_.target.name;
+  if (services_ != nullptr && !service_poll_ && forbidden(*services_)) {
+    service_poll_ = std::make_unique<ObjectPoll<Service>>(cluster_, *services_, query_.namespace_,
+                                                          name, changed_);
+    tasks_.spawn(service_poll_->run());
+  }
+  bool const named = query_.target.kind == TargetKind::pod && !name.empty();
+  if (named && !pod_poll_ && forbidden(pods_)) {
+    pod_poll_ =
+        std::make_unique<ObjectPoll<Pod>>(cluster_, pods_, query_.namespace_, name, changed_);
+    tasks_.spawn(pod_poll_->run());
+  }
 }
 
 std::optional<Result<Choices>> TargetWatch::choose_narrowly() {
@@ -125,13 +140,13 @@ Result<Choices> TargetWatch::one_unseen() const {
 }
 
 std::optional<Result<Service const*>> TargetWatch::service() const {
-  auto const& polled = service_poll_->answer();
+  static std::optional<Result<Service>> const kUnasked;
+  auto const& polled = service_poll_ ? service_poll_->answer() : kUnasked;
   if (polled && polled->has_value()) return Result<Service const*>(&**polled);
   if (polled && polled->error().code == Errc::not_found) return Result<Service const*>(nullptr);
   if (services_->synced()) return Result<Service const*>(services_->find(query_.target.name));
   if (polled) return Result<Service const*>(polled->error());
-  bool const narrow = services_->error() && services_->error()->code == Errc::forbidden;
-  if (!services_->error() || narrow) return std::nullopt;
+  if (!services_->error() || forbidden(*services_)) return std::nullopt;
   return Result<Service const*>(*services_->error());
 }
 

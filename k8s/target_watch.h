@@ -48,6 +48,8 @@ class TargetWatch {
   void refresh();
 
  private:
+  // Begins to ask by name for what may not be listed.
+  void poll_if_forbidden();
   // Where pods may not be listed.
   std::optional<Result<Choices>> choose_narrowly();
   Result<Choices> one_unseen() const;
@@ -70,9 +72,10 @@ class TargetWatch {
   std::optional<Result<Workload>> workload_;     // for a workload only
   bool no_choice_ = false;                       // the last choose() ended in an error
   std::optional<std::set<std::string>> family_;  // the uids of its pods, as last seen
-  // In place of the caches where those may not be listed: of a pod by name, of a service.
-  std::optional<ObjectPoll<Pod>> pod_poll_;
-  std::optional<ObjectPoll<Service>> service_poll_;
+  // In place of the caches once those may not be listed: of a pod by name, of a service.
+  std::unique_ptr<ObjectPoll<Pod>> pod_poll_;
+  std::unique_ptr<ObjectPoll<Service>> service_poll_;
+  TaskGroup& tasks_;
   Wakeup ask_again_;
   Subscription pods_changed_;
   Subscription services_changed_;

@@ -8,6 +8,15 @@ namespace kportal::forward {
 
 using events::Reason;
 
+namespace {
+
+// A pod that may not be seen is only known by its name.
+bool leads_to(TunnelInfo const& tunnel, k8s::Choice const& choice) {
+  return choice.uid.empty() ? tunnel.pod == choice.pod : tunnel.pod_uid == choice.uid;
+}
+
+}  // namespace
+
 void WorkerMachine::start(TimePoint now) {
   started_ = true;
   advance(now);
@@ -18,14 +27,17 @@ void WorkerMachine::stop() {
   reset_held(Reason::hold_timeout, "the forward was stopped");
 }
 
-void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId> const& gone,
+void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId> gone,
                              TimePoint now) {
   if (!started_) return;
+  max_pods_ = next_max_pods_;
   if (choices) *choices = select(std::move(*choices));
   bool const same = choices_ && *choices_ == choices;
   k8s::Choices const before = wanted();
   choices_ = std::move(choices);
   if (!same) adopt(before, now);
+  // The one that stands for the forward last: none that goes, too, may take its place.
+  std::ranges::stable_partition(gone, [this](TunnelId id) { return pool_.primary() != id; });
   bool told = false;
   for (TunnelId const id : gone) {
     if (!pool_.is_up(id)) continue;
@@ -250,13 +262,11 @@ WorkerMachine::Pace& WorkerMachine::pace(Place const& place) {
 // True while the tunnel that should be there is neither up nor being dialled.
 bool WorkerMachine::needs_dial(k8s::Choice const& choice) const {
   Place const place = place_of(choice);
-  if (auto const dialing = pool_.dialing_in(place)) {
-    return pool_.find(*dialing)->pod_uid != choice.uid;
-  }
+  if (auto const dialing = pool_.dialing_in(place)) return !leads_to(*pool_.find(*dialing), choice);
   auto const up = pool_.up_in(place);
   if (!up) return true;
   auto const* const info = pool_.find(*up);
-  return info->outdated || info->pod_uid != choice.uid || info->port != choice.port;
+  return info->outdated || !leads_to(*info, choice) || info->port != choice.port;
 }
 
 void WorkerMachine::dial_if_due(TimePoint now) {

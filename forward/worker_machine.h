@@ -103,19 +103,23 @@ class WorkerMachine {
 
   // `max_pods`: to how many pods it keeps a tunnel at the same time.
   WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final, std::size_t max_pods = 1)
-      : is_final_(std::move(is_final)), max_pods_(max_pods), seed_(seed), pool_(hold) {}
+      : is_final_(std::move(is_final)),
+        max_pods_(max_pods),
+        next_max_pods_(max_pods),
+        seed_(seed),
+        pool_(hold) {}
 
   void start(TimePoint now);
   // Dials and places no more; held connections are reset. What is placed goes on.
   void stop();
   void set_hold(Duration hold) { pool_.set_hold(hold); }
   // Counts from the next resolved().
-  void set_max_pods(std::size_t pods) { max_pods_ = pods; }
+  void set_max_pods(std::size_t pods) { next_max_pods_ = pods; }
 
   // The cluster's word on where to forward, each time it may have changed, the best pod first. An
   // error leaves tunnels that are up alone, whatever it says of a next one. `gone`: tunnels whose
   // pods are deleted or terminating, so nothing new may go there.
-  void resolved(Result<k8s::Choices> choices, std::vector<TunnelId> const& gone, TimePoint now);
+  void resolved(Result<k8s::Choices> choices, std::vector<TunnelId> gone, TimePoint now);
 
   void dialled(TunnelId tunnel, TimePoint now);
   void dial_failed(TunnelId tunnel, Error error, TimePoint now);
@@ -186,6 +190,7 @@ class WorkerMachine {
 
   IsFinal is_final_;
   std::size_t max_pods_;
+  std::size_t next_max_pods_;
   std::uint32_t seed_;
   TunnelPool pool_;
   bool started_ = false;

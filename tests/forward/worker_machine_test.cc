@@ -442,6 +442,18 @@ TEST_F(WorkerMachineTest, ADeletedPodWithAKnownSuccessorIsReplacedAtOnce) {
   }
 }
 
+// Who may no longer see pods takes the name at its word, and the tunnel is one to that name.
+TEST_F(WorkerMachineTest, APodThatMayNoLongerBeSeenKeepsItsTunnel) {
+  serving("a");
+  k8s::Choice unseen = *pod("a");
+  unseen.uid.clear();
+  resolve(unseen);
+  EXPECT_TRUE(all<Dial>().empty());
+  unseen.pod = "b";
+  resolve(unseen);
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+}
+
 TEST_F(WorkerMachineTest, SaysNothingOnceStopped) {
   TunnelId const tunnel = serving("a");
   accept(1);
@@ -594,6 +606,26 @@ TEST_F(RoundRobinMachineTest, AGonePodIsLeftSilentlyWhileOthersServe) {
   EXPECT_EQ(only<MarkMoved>().tunnel, ids[1]);
   EXPECT_EQ(only<CloseTunnel>().tunnel, ids[0]);
   EXPECT_EQ(next(2), "bb");
+}
+
+TEST_F(RoundRobinMachineTest, WhereAllPodsGoTogetherTheForwardMovesToNone) {
+  auto const ids = serving_all({"a", "b"});
+  machine_.resolved(Error(Errc::no_ready_pod, "none"), ids, now_);
+  take();
+  EXPECT_TRUE(all<MarkMoved>().empty());
+  EXPECT_EQ(only<MarkDisconnected>().pod, "a");
+  EXPECT_EQ(only<MarkFailed>().reason, Reason::no_ready_pod);
+}
+
+TEST_F(RoundRobinMachineTest, AnotherNumberOfPodsCountsFromTheNextLookAtTheCluster) {
+  serving_all({"a", "b", "c"});
+  machine_.set_max_pods(1);
+  EXPECT_EQ(next(3), "abc");
+  tick(1s);
+  EXPECT_TRUE(all<Dial>().empty());
+  choose({"a", "b", "c"});
+  dialled(only<Dial>().tunnel);
+  EXPECT_EQ(next(2), "aa");
 }
 
 TEST_F(RoundRobinMachineTest, APodThatCannotBeDialledStopsNobodyAndHasItsOwnPace) {

@@ -57,11 +57,12 @@ awaitable<void> Reflector::list(ReflectorMachine::Step step) {
 }
 
 awaitable<Result<ListPage>> Reflector::read_page(std::string target) {
-  TimePoint const deadline = Clock::now() + options_.list_deadline;
   JsonSplitter splitter(collection_.list, "items");
-  auto const stream =
-      co_await client_.stream(std::move(target), std::move(splitter), kMaxPage, deadline);
+  auto const stream = co_await client_.stream(std::move(target), std::move(splitter), kMaxPage,
+                                              Clock::now() + options_.list_deadline);
   if (!stream) co_return stream.error();
+  // Counted anew: there may have been a login before the answer began.
+  TimePoint const deadline = Clock::now() + options_.list_deadline;
   std::optional<JsonPiece> page;
   for (;;) {
     auto piece = co_await (*stream)->next(deadline);

@@ -17,7 +17,7 @@ namespace kportal::k8s {
 
 struct ReflectorOptions {
   int page_limit = 100;
-  Duration list_deadline = std::chrono::seconds(30);   // for each page
+  Duration list_deadline = std::chrono::seconds(30);   // until a page begins, and for the rest
   Duration watch_deadline = std::chrono::seconds(30);  // until the watch is accepted
   Duration silence =
       std::chrono::seconds(150);  // without event or bookmark: the watch is asked anew

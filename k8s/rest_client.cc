@@ -220,16 +220,15 @@ awaitable<Result<std::unique_ptr<JsonStream>>> RestClient::stream(std::string ta
 
 awaitable<Result<std::string>> RestClient::get_part(std::string target, JsonRule const& keep,
                                                     TimePoint deadline) {
-  JsonSplitter splitter(keep);
-  auto const stream =
-      co_await this->stream(std::move(target), std::move(splitter), kNoBound, deadline);
-  if (!stream) co_return stream.error();
-  auto object = co_await (*stream)->next(deadline);
-  if (!object) co_return failed(object.error());
+  auto opened = co_await open("GET", std::move(target), std::string(), deadline);
+  if (!opened) co_return opened.error();
+  JsonStream stream(std::move(*opened), JsonSplitter(keep), kNoBound, server_);
+  auto object = co_await stream.next(deadline);
+  if (!object) co_return doubted(object.error());
   if (!*object) co_return Error(Errc::server, server_ + ": an answer without content");
   // The end must be read, too, or the connection could not be used again.
-  auto const end = co_await (*stream)->next(deadline);
-  if (!end) co_return failed(end.error());
+  auto const end = co_await stream.next(deadline);
+  if (!end) co_return doubted(end.error());
   if (*end) co_return Error(Errc::server, server_ + ": an answer of more than one object");
   co_return std::move((*object)->text);
 }
@@ -333,10 +332,14 @@ HttpRequest RestClient::make_request(std::string method, std::string const& targ
 }
 
 // A connection that failed may fail for an old address, or be one that is dead without a sign.
-Error RestClient::failed(Error const& error) {
+Error const& RestClient::doubted(Error const& error) {
   if (is_connection_failure(error.code)) addresses_.clear();
   if (error.code == Errc::timeout) fresh_ = true;
-  return error.within(server_);
+  return error;
+}
+
+Error RestClient::failed(Error const& error) {
+  return doubted(error).within(server_);
 }
 
 }  // namespace kportal::k8s

@@ -115,7 +115,8 @@ class RestClient {
   awaitable<OpenResult> attempt(HttpRequest request, Identity const& identity, TimePoint deadline);
   awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
   HttpRequest make_request(std::string method, std::string const& target, std::string body) const;
-  Error failed(Error const& error);
+  Error const& doubted(Error const& error);
+  Error failed(Error const& error);  // the same, naming the server
 
   CurlMulti& curl_;
   net::Resolver& resolver_;

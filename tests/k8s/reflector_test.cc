@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "k8s/credentials.h"
 #include "k8s/object_cache.h"
 #include "k8s/objects.h"
 #include "tests/k8s/http_server.h"
@@ -97,6 +98,31 @@ TEST_F(ReflectorTest, ListsAndFollowsAWatchWhereverItIsCut) {
   EXPECT_TRUE(has(seen(1), "/api/v1/namespaces/shop/pods?watch=1&allowWatchBookmarks=true&"));
   EXPECT_TRUE(has(seen(1), "&resourceVersion=10"));
   EXPECT_TRUE(has(seen(1), "timeoutSeconds="));
+}
+
+awaitable<Result<SharedIdentity>> slow_login() {
+  co_await sleep_until(Clock::now() + 1100ms);
+  co_return std::make_shared<Identity const>();
+}
+
+TEST_F(ReflectorTest, ALoginsTimeIsNotTheLists) {
+  auto c = config();
+  c.authorize = [](std::uint64_t) { return slow_login(); };
+  RestClient client(*curl_, resolver_, c);
+  options_.list_deadline = 1s;
+  Feed& feed = make_feed();
+  server_.script([&](ServedRequest const& r) { return is_watch(r) ? hang() : stream(feed); });
+  cache_.emplace(context_.get_executor(), client, "shop", selector_, options_);
+  tasks_.spawn(cache_->run());
+  wait_for_requests(1);
+  // The head is read first.
+  TimePoint const later = Clock::now() + 20ms;
+  run_until([&] { return Clock::now() > later; });
+  feed.event(list("10", {pod("a", "9")}));
+  feed.finish();
+  run_until([&] { return cache_->synced() || cache_->error(); });
+  EXPECT_TRUE(cache_->synced());
+  cancel_tasks();
 }
 
 TEST_F(ReflectorTest, AsksForPagesAndLabels) {

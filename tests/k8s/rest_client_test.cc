@@ -194,6 +194,25 @@ TEST_F(RestClientTest, ALoginsTimeDoesNotCountTowardsTheDeadline) {
   EXPECT_TRUE(body.has_value()) << body.error().text;
 }
 
+// Not either where the answer is read as a stream.
+TEST_F(RestClientTest, ALoginsTimeDoesNotCountTowardsTheReadingOfAPart) {
+  Feed& feed = make_feed();
+  server_.script([&](ServedRequest const&) { return stream(feed); });
+  auto c = config();
+  c.authorize = [](std::uint64_t) { return slow_token(1100ms); };
+  auto rest = client(c);
+  std::optional<Result<std::string>> part;
+  start(rest.get_part("/", kJsonEverything, Clock::now() + 1s), part);
+  run_until([&] { return !server_.requests().empty(); });
+  // The head is read first.
+  TimePoint const later = Clock::now() + 20ms;
+  run_until([&] { return Clock::now() > later; });
+  feed.event("{}");
+  feed.finish();
+  run_until([&] { return part.has_value(); });
+  EXPECT_TRUE(part->has_value()) << part->error().text;
+}
+
 TEST_F(RestClientTest, AFailedLoginAsksNothing) {
   auto c = config();
   c.authorize = [](std::uint64_t) { return no_token(); };

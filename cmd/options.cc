@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include "base/printable.h"
 #include "config/duration.h"
 
 namespace kportal::cmd {
@@ -25,19 +28,39 @@ bool is_not_built(std::string_view word) {
   return std::find(kNotBuilt.begin(), kNotBuilt.end(), word) != kNotBuilt.end();
 }
 
+// One of a few words; CLI11's own transformer also takes the numbers behind them, and complains in
+// its own words.
+template <class T>
+CLI::Option* add_choice(CLI::App& command, std::string const& name, T& value,
+                        std::vector<std::pair<std::string, T>> const& choices,
+                        std::string const& about) {
+  std::vector<std::string> words;
+  for (auto const& choice : choices) words.push_back(choice.first);
+  std::string const all = fmt::format("{}", fmt::join(words, "|"));
+  std::string const last = name.substr(name.rfind(',') + 1);
+  auto const take = [&value, choices, all, last](std::string const& word) {
+    for (auto const& [each, meaning] : choices) {
+      if (each != word) continue;
+      value = meaning;
+      return;
+    }
+    throw CLI::ValidationError(last, fmt::format("\"{}\" is none of {}", word, all));
+  };
+  return command.add_option_function<std::string>(name, take, about)->type_name(all);
+}
+
 void add_color_option(CLI::App& command, CommonOptions& common) {
-  std::map<std::string, ColorChoice> const colors{{"auto", ColorChoice::automatic},
-                                                  {"always", ColorChoice::always},
-                                                  {"never", ColorChoice::never}};
-  command.add_option("--color", common.color, "auto, always or never")
-      ->transform(CLI::CheckedTransformer(colors).description("auto|always|never"));
+  add_choice<ColorChoice>(command, "--color", common.color,
+                          {{"auto", ColorChoice::automatic},
+                           {"always", ColorChoice::always},
+                           {"never", ColorChoice::never}},
+                          "colours; auto: on a terminal");
 }
 
 void add_log_options(CLI::App& command, CommonOptions& common) {
-  std::map<std::string, LogFormat> const formats{{"text", LogFormat::text},
-                                                 {"json", LogFormat::json}};
-  command.add_option("--log-format", common.log_format, "event lines and log: text or json")
-      ->transform(CLI::CheckedTransformer(formats).description("text|json"));
+  add_choice<LogFormat>(command, "--log-format", common.log_format,
+                        {{"text", LogFormat::text}, {"json", LogFormat::json}},
+                        "of event lines and log");
   command.add_option("--log-file", common.log_file, "write the log to FILE instead of stderr")
       ->type_name("FILE");
   add_color_option(command, common);
@@ -57,14 +80,19 @@ void add_file_options(CLI::App& command, CommonOptions& common) {
 
 // -n and --context say where a forward without a file leads, --address where it listens.
 void add_ad_hoc_options(CLI::App& command, config::AdHoc& ad_hoc) {
-  command.add_option("-n,--namespace", ad_hoc.namespace_,
-                     "of TARGET; without it the namespace of the context");
-  command.add_option("--context", ad_hoc.context,
-                     "of TARGET, in the kubeconfig; without it the current one");
+  command
+      .add_option("-n,--namespace", ad_hoc.namespace_,
+                  "of TARGET; without it the namespace of the context")
+      ->type_name("NAME");
+  command
+      .add_option("--context", ad_hoc.context,
+                  "of TARGET, in the kubeconfig; without it the current one")
+      ->type_name("NAME");
   command
       .add_option("--address", ad_hoc.addresses,
                   "where TARGET's ports listen: localhost or IP addresses, with commas or several "
                   "times")
+      ->type_name("ADDRESS")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
@@ -120,7 +148,8 @@ void add_selection(CLI::App& command, Selected& selected) {
                   "the kubeconfig of forwards that name none")
       ->type_name("FILE");
   add_ad_hoc_options(command, selected.ad_hoc);
-  command.add_option("NAME", selected.words, "names of forwards, or TARGET PORT...: see below");
+  command.add_option("NAME", selected.words, "names of forwards, or TARGET PORT...: see below")
+      ->type_name("");
 }
 
 // Nothing, if the words make sense.
@@ -153,10 +182,9 @@ CLI::App* add_doctor(CLI::App& app, DoctorCommand& doctor) {
   CLI::App* const command =
       app.add_subcommand("doctor", "say which hop to a forward's pod fails, and why");
   add_selection(*command, doctor);
-  std::map<std::string, OutputFormat> const outputs{{"table", OutputFormat::table},
-                                                    {"json", OutputFormat::json}};
-  command->add_option("-o,--output", doctor.output, "table or json")
-      ->transform(CLI::CheckedTransformer(outputs).description("table|json"));
+  add_choice<OutputFormat>(*command, "-o,--output", doctor.output,
+                           {{"table", OutputFormat::table}, {"json", OutputFormat::json}},
+                           "for people, or for scripts");
   add_color_option(*command, doctor.common);
   command->add_flag("-v,--verbose", doctor.common.verbose, "log what happens on stderr");
   command->footer(std::string(kForms) + kDoctorText);
@@ -178,6 +206,11 @@ void add_demo(CLI::App& app, DemoCommand& demo, std::string& duration) {
   command->add_option("--for", duration, "end after this long, having checked itself")
       ->type_name("DURATION")
       ->check(CLI::Validator(check_duration, ""));
+}
+
+bool is_command(CLI::App& app, std::string const& word) {
+  auto const all = app.get_subcommands([](CLI::App*) { return true; });
+  return std::ranges::any_of(all, [&](CLI::App* each) { return each->check_name(word); });
 }
 
 }  // namespace
@@ -205,6 +238,11 @@ Command parse_command_line(int argc, char const* const* argv) {
 
   if (argc > 1 && is_not_built(argv[1])) {
     std::fprintf(stderr, "kportal-cpp: %s: not built yet\n", argv[1]);
+    return Answered{ExitCode::usage};
+  }
+  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
+    std::fprintf(stderr, "kportal-cpp: %s: no such command; --help lists those there are\n",
+                 printable(argv[1]).c_str());
     return Answered{ExitCode::usage};
   }
   try {

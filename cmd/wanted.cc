@@ -26,6 +26,13 @@ Called all_called(std::vector<std::string> const& words) {
   return all ? Called::yes : Called::no;
 }
 
+// A target, and behind it what should be ports: judged as such where no file knows it as names.
+bool is_mistaken_target(std::vector<std::string> const& words) {
+  if (words.size() < 2 || !config::looks_like_target(words.front())) return false;
+  bool const more = std::any_of(words.begin() + 1, words.end(), config::looks_like_target);
+  return !more && all_called(words) == Called::no;
+}
+
 void settle_context(config::ForwardSpec& spec) {
   std::string name_space = "default";
   auto const environment = k8s::system_environment();
@@ -45,10 +52,10 @@ void settle_context(config::ForwardSpec& spec) {
 
 }  // namespace
 
-Result<Wanted> decide(Meaning meaning, std::vector<std::string> const& words) {
+Result<Wanted> decide(Meaning meaning, std::vector<std::string> const& words, bool has_file) {
   switch (meaning) {
     case Meaning::names:
-      return Wanted::names;
+      return !has_file && is_mistaken_target(words) ? Wanted::ad_hoc : Wanted::names;
     case Meaning::ad_hoc:
       return Wanted::ad_hoc;
     case Meaning::lone_target:

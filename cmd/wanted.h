@@ -13,9 +13,9 @@
 namespace kportal::cmd {
 
 enum class Wanted { names, ad_hoc };
-// Looks into the file that the search finds where the meaning is not clear. The error is one of
-// usage.
-Result<Wanted> decide(Meaning meaning, std::vector<std::string> const& words);
+// Looks into the file that the search finds where the meaning is not clear and no file is given.
+// The error is one of usage.
+Result<Wanted> decide(Meaning meaning, std::vector<std::string> const& words, bool has_file);
 
 // The forwards of TARGET PORT..., with the context and the namespace that the kubeconfig has for
 // them now. Problems are of usage.

@@ -15,7 +15,8 @@ std::string_view general(Errc code) {
     case Errc::unauthorized:
       return "log in again: the token or certificate is unknown to the server, or its time is over";
     case Errc::auth_plugin:
-      return "run the plugin by hand: what it says there is what is wrong";
+      return "kubectl with the same context runs the same plugin: if it works there, compare PATH, "
+             "environment and terminal";
     case Errc::forbidden:
       return "ask whoever runs the cluster for this right";
     case Errc::server:

@@ -172,18 +172,21 @@ std::size_t warnings_of(Hops const& hops) {
 
 std::string summary(Report const& report) {
   std::vector<std::string> failed;
+  std::size_t unfinished = 0;
   std::size_t warnings = warnings_of(report.config);
   for (ClusterReport const& cluster : report.clusters) warnings += warnings_of(cluster.hops);
   for (ForwardReport const& forward : report.forwards) {
     warnings += warnings_of(forward.hops);
     Hop const* const hop = report.first_failed(forward);
     if (hop != nullptr) failed.push_back(fmt::format("{} ({})", forward.id, to_word(hop->name)));
+    if (report.unfinished(forward)) ++unfinished;
   }
   std::size_t const all = report.forwards.size();
   std::string const count = fmt::format("{} forward{}", all, all == 1 ? "" : "s");
   if (!failed.empty()) {
     return fmt::format("{}: {} failed: {}", count, failed.size(), fmt::join(failed, ", "));
   }
+  if (unfinished > 0) return fmt::format("{}: {} not tried to the end", count, unfinished);
   if (warnings > 0) return fmt::format("{}: all work; warnings: {}", count, warnings);
   return fmt::format("{}: all is well", count);
 }
@@ -253,10 +256,11 @@ void add_forward(Json& json, Report const& report, ForwardReport const& forward)
   json.text("namespace", forward.namespace_);
   json.text("resource", forward.resource);
   json.raw("localPort", fmt::format("{}", forward.local_port));
-  json.text("verdict", to_word(failed != nullptr  ? Verdict::failed
-                               : forward.disabled ? Verdict::skipped
-                               : warned           ? Verdict::warning
-                                                  : Verdict::ok));
+  bool const skipped = forward.disabled || report.unfinished(forward);
+  json.text("verdict", to_word(failed != nullptr ? Verdict::failed
+                               : skipped         ? Verdict::skipped
+                               : warned          ? Verdict::warning
+                                                 : Verdict::ok));
   json.text("failed", failed != nullptr ? to_word(failed->name) : "");
   json.key("hops");
   json.open('[');

@@ -96,6 +96,11 @@ Hop const* Report::first_failed(ForwardReport const& forward) const {
   return shared != nullptr ? shared : forward.hops.first_failed();
 }
 
+bool Report::unfinished(ForwardReport const& forward) const {
+  return !forward.disabled && first_failed(forward) == nullptr &&
+         forward.hops.all().back().verdict == Verdict::skipped;
+}
+
 Outcome outcome_of(Report const& report) {
   auto worst = Outcome::ok;
   auto const count = [&](Hop const* hop) {

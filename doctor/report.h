@@ -98,6 +98,8 @@ struct Report {
 
   // Of its cluster or of its own.
   Hop const* first_failed(ForwardReport const& forward) const;
+  // Whether nothing failed, and yet its way was not gone to the end: somebody interrupted.
+  bool unfinished(ForwardReport const& forward) const;
 };
 
 // What the exit code says. Of several failures the first of these counts: configuration (also an

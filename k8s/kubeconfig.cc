@@ -205,11 +205,13 @@ std::string const* closest(std::map<std::string, ContextEntry> const& contexts,
 }
 
 std::string list_contexts(Kubeconfig const& kubeconfig) {
+  if (kubeconfig.contexts.empty() && kubeconfig.loaded.empty()) {
+    if (kubeconfig.files.empty()) return "there is no kubeconfig, and no HOME to look for one";
+    return fmt::format("there is no kubeconfig: {} {}", fmt::join(kubeconfig.files, ", "),
+                       kubeconfig.files.size() == 1 ? "is not there" : "are not there");
+  }
   if (kubeconfig.contexts.empty()) {
-    return fmt::format("no contexts are defined in {}",
-                       kubeconfig.files.empty()
-                           ? "any kubeconfig"
-                           : fmt::format("{}", fmt::join(kubeconfig.files, ", ")));
+    return fmt::format("no contexts are defined in {}", fmt::join(kubeconfig.files, ", "));
   }
   std::vector<std::string_view> names;
   for (auto const& [name, entry] : kubeconfig.contexts) {
@@ -548,9 +550,11 @@ Result<ResolvedContext> resolve_context(Kubeconfig const& kubeconfig, std::strin
   std::string const& name = context.empty() ? kubeconfig.current_context : context;
   if (name.empty() && kubeconfig.in_cluster) return resolve_in_cluster(environment);
   if (name.empty()) {
-    return Error(Errc::no_such_context,
-                 fmt::format("no context is named, and the kubeconfig has no current one; {}",
-                             list_contexts(kubeconfig)));
+    return Error(
+        Errc::no_such_context,
+        fmt::format("no context is named{}; {}",
+                    kubeconfig.loaded.empty() ? "" : ", and the kubeconfig has no current one",
+                    list_contexts(kubeconfig)));
   }
   if (!kubeconfig.contexts.contains(name)) return no_such_context(kubeconfig, name);
   return Resolver(kubeconfig, environment).resolve(name);

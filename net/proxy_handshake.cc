@@ -21,10 +21,10 @@ constexpr std::size_t kMaxSocksText = 255;
 Error login_missing(Proxy const& proxy, std::string_view what) {
   return {Errc::network,
           fmt::format("{}: {}", what,
-                      proxy.has_login
-                          ? "it does not accept the user and password in its URL"
-                          : fmt::format("it wants a login: put USER:PASSWORD@ into its URL, {}://",
-                                        scheme(proxy.kind)))};
+                      proxy.has_login ? "it does not accept the user and password in its URL"
+                                      : fmt::format("it wants a login: write its URL as "
+                                                    "{}://USER:PASSWORD@HOST:PORT",
+                                                    scheme(proxy.kind)))};
 }
 
 class HttpConnect final : public ProxyHandshake {

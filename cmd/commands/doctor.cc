@@ -55,7 +55,7 @@ class Visit {
   explicit Visit(DoctorCommand const& command) : command_(command) {}
 
   ExitCode run() {
-    auto const wanted = decide(command_.meaning, command_.words);
+    auto const wanted = decide(command_.meaning, command_.words, !command_.common.files.empty());
     if (wanted.has_error()) return usage(wanted.error().text);
     if (*wanted == Wanted::ad_hoc) {
       auto outcome = ad_hoc_forwards(command_.ad_hoc);

@@ -31,7 +31,7 @@ ExitCode run_ad_hoc(UpCommand const& command) {
 }  // namespace
 
 ExitCode run_up(UpCommand const& command) {
-  auto const wanted = decide(command.meaning, command.words);
+  auto const wanted = decide(command.meaning, command.words, !command.common.files.empty());
   if (wanted.has_error()) {
     std::fprintf(stderr, "%s\n", wanted.error().text.c_str());
     return ExitCode::usage;

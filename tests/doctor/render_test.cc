@@ -126,6 +126,16 @@ TEST(RenderTest, JsonHasEveryHopOfEveryForward) {
   EXPECT_EQ(json[1]["verdict"], "skipped");
 }
 
+TEST(RenderTest, AnInterruptedForwardIsNotWell) {
+  Report report = one_forward();
+  report.forwards[0].hops.ok(HopName::local_port, 1ms, "8080 is free");
+  EXPECT_NE(to_table(report, false).find("1 forward: 1 not tried to the end\n"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(to_json(report))[0]["verdict"], "skipped");
+  report.forwards[0].hops.ok(HopName::reply, 1ms, "port 80 accepts");
+  EXPECT_NE(to_table(report, false).find("1 forward: all is well\n"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(to_json(report))[0]["verdict"], "ok");
+}
+
 TEST(RenderTest, NoForwardsAreAnEmptyArray) {
   Report report;
   report.config.ok(HopName::config, 1ms, "f.yaml");

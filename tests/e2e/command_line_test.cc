@@ -75,6 +75,20 @@ TEST_F(CommandLineTest, UsageErrorsExitWith2AndSayWhy) {
   }
 }
 
+TEST_F(CommandLineTest, AWrongWordIsNamed) {
+  EXPECT_EQ(run({"fly"}).errors,
+            "kportal-cpp: fly: no such command; --help lists those there are\n");
+  EXPECT_TRUE(run({"doctor", "-o", "xml"}).errors.starts_with("--output: \"xml\" is none of "));
+  for (std::string const command : {"up", "doctor"}) {
+    ProgramOptions in_an_empty_folder;
+    in_an_empty_folder.directory = dir_.path();
+    Outcome const outcome = run({command, "svc/web", "http2:80"}, in_an_empty_folder);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_TRUE(outcome.errors.starts_with("argument 2: the local port must be a number"))
+        << outcome.errors;
+  }
+}
+
 TEST_F(CommandLineTest, CommandsThatAreNotBuiltSaySo) {
   for (std::string const command : {"status", "exec", "schema"}) {
     Outcome const outcome = run({command});

@@ -197,11 +197,13 @@ TEST(KubeconfigLoadTest, AMissingDefaultFileIsAnEmptyConfig) {
   EXPECT_THAT(config->contexts, IsEmpty());
   EXPECT_FALSE(config->in_cluster);
   EXPECT_THAT(text_of(resolve_context(*config, "", machine.environment()), Errc::no_such_context),
-              AllOf(HasSubstr("/home/me/.kube/config"), HasSubstr("no contexts are defined")));
+              HasSubstr("there is no kubeconfig: /home/me/.kube/config is not there"));
   machine.variables.clear();
   auto const homeless = machine.load();
   ASSERT_TRUE(homeless);
   EXPECT_THAT(homeless->files, IsEmpty());
+  EXPECT_THAT(text_of(resolve_context(*homeless, "", machine.environment()), Errc::no_such_context),
+              HasSubstr("no HOME"));
 }
 
 TEST(KubeconfigLoadTest, AnExplicitFileIsTheOnlyOneAndMustExist) {

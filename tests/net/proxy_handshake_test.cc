@@ -33,7 +33,7 @@ Proxy proxy_of(std::string const& url) {
 
 std::unique_ptr<ProxyHandshake> begin(std::string const& url, std::string const& host = "api.test",
                                       std::uint16_t port = 6443) {
-  return std::move(ProxyHandshake::begin(proxy_of(url), host, port).value());
+  return ProxyHandshake::begin(proxy_of(url), host, port).value();
 }
 
 std::string refusal(ProxyHandshake& handshake, std::string_view answer) {
@@ -87,8 +87,8 @@ TEST(HttpConnectTest, ARefusalNamesStatusAndCure) {
     return refusal(*handshake, "HTTP/1.1 " + std::to_string(status) + " No\r\n\r\n");
   };
   EXPECT_EQ(text("http://p.test", 407),
-            "the proxy answers 407 to CONNECT api.test:6443: it wants a login: put USER:PASSWORD@ "
-            "into its URL, http://");
+            "the proxy answers 407 to CONNECT api.test:6443: it wants a login: write its URL "
+            "as http://USER:PASSWORD@HOST:PORT");
   EXPECT_EQ(text("https://u:s3cret@p.test", 407),
             "the proxy answers 407 to CONNECT api.test:6443: it does not accept the user and "
             "password in its URL");
@@ -180,8 +180,8 @@ TEST(Socks5Test, TakesTheAnswerInAnyPieces) {
 
 TEST(Socks5Test, Refusals) {
   EXPECT_EQ(refusal(*begin("socks5://p.test"), unhex("05ff")),
-            "the proxy refuses the connection: it wants a login: put USER:PASSWORD@ into its URL, "
-            "socks5://");
+            "the proxy refuses the connection: it wants a login: write its URL as "
+            "socks5://USER:PASSWORD@HOST:PORT");
   EXPECT_EQ(refusal(*begin("socks5://u:s3cret@p.test"), unhex("05ff")),
             "the proxy refuses the connection: it does not accept the user and password in its "
             "URL");

@@ -84,7 +84,7 @@ std::unique_ptr<net::Listener> Worker::retire() {
   retired_ = true;
   access_ = k8s::Subscription();
   tasks_.cancel();
-  if (target_tasks_) target_tasks_->cancel();
+  if (cluster_tasks_) cluster_tasks_->cancel();
   shared_.checker.unregister(id_);
   events::ForwardStopped stopped;
   stopped.forward = ref();
@@ -107,7 +107,7 @@ awaitable<void> Worker::stop() {
   relays_.clear();
   for (auto const& [id, tunnel] : tunnels_) tunnel.connection->close();
   co_await tasks_.join();
-  if (target_tasks_) co_await target_tasks_->join();
+  if (cluster_tasks_) co_await cluster_tasks_->join();
   co_await tunnel_tasks_.join();
 }
 
@@ -181,7 +181,7 @@ void Worker::look_at_access(TimePoint now) {
       machine_.pool().primary() ? ": a new tunnel replaces the one in use" : "";
   log::info("{}: the kubeconfig says something else of it now{}", id_, next);
   tunnel_tasks_.spawn(
-      leave(std::move(target_), std::move(target_tasks_), std::move(cluster_.cluster)));
+      leave(std::move(target_), std::move(cluster_tasks_), std::move(cluster_.cluster)));
   machine_.renew(now);
   enter_cluster(std::move(*found));
 }
@@ -198,13 +198,14 @@ void Worker::enter_cluster(k8s::ClusterPool::Found found) {
     target_news_ = true;
     wake_.set();
   };
-  target_tasks_ = std::make_unique<TaskGroup>(shared_.executor);
+  cluster_tasks_ = std::make_unique<TaskGroup>(shared_.executor);
   target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed,
-                                               *target_tasks_);
+                                               *cluster_tasks_);
   target_news_ = true;
 }
 
-// The cluster outlives the watch.
+// The cluster outlives the watch and the dials. Where nobody else needs it, a login to it ends,
+// too.
 awaitable<void> Worker::leave(std::unique_ptr<k8s::TargetWatch> target,
                               std::unique_ptr<TaskGroup> tasks,
                               std::shared_ptr<k8s::Cluster> cluster) {
@@ -212,6 +213,7 @@ awaitable<void> Worker::leave(std::unique_ptr<k8s::TargetWatch> target,
   co_await tasks->join();
   target.reset();
   cluster.reset();
+  co_await shared_.clusters.release_unused();
 }
 
 bool Worker::open_listener() {
@@ -470,7 +472,7 @@ void Worker::carry_out() {
 }
 
 void Worker::act(Dial const& action) {
-  tasks_.spawn(dial(action.tunnel, action.choice));
+  cluster_tasks_->spawn(dial(action.tunnel, action.choice));
 }
 
 void Worker::act(CloseTunnel const& action) {

@@ -137,7 +137,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   bool access_news_ = false;
   k8s::ClusterPool::Found cluster_;
   std::unique_ptr<k8s::TargetWatch> target_;
-  std::unique_ptr<TaskGroup> target_tasks_;
+  std::unique_ptr<TaskGroup> cluster_tasks_;  // of the watch, and dials; ended by leave()
   bool accepting_ = false;
   bool retired_ = false;
   TimePoint end_by_ = kNever;
@@ -155,7 +155,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   TimePoint sleeping_until_ = kNever;  // of run()
   Wakeup wake_;
   Wakeup relay_ended_;
-  TaskGroup tasks_;         // setting up, accepting, dialling, probing; ended by retire()
+  TaskGroup tasks_;         // setting up, accepting, probing; ended by retire()
   TaskGroup tunnel_tasks_;  // one a tunnel, ending with it
   TaskGroup pumps_;         // the relays
 };

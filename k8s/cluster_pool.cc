@@ -158,6 +158,10 @@ void ClusterPool::warn_once(std::vector<std::string> const& warnings) {
   }
 }
 
+bool ClusterPool::Asked::means(Cluster const& cluster) const {
+  return resolved && resolved->has_value() && (*resolved)->access == cluster.access();
+}
+
 // ---- edits
 
 void ClusterPool::look_at_all() {
@@ -178,9 +182,7 @@ void ClusterPool::look_at_tokens() {
   for (auto const& cluster : clusters_) {
     if (!cluster->reread_token()) continue;
     for (auto& [words, asked] : asked_) {
-      bool const uses = asked.resolved && asked.resolved->has_value() &&
-                        (*asked.resolved)->access == cluster->access();
-      if (uses) asked.subscribers.notify({});
+      if (asked.means(*cluster)) asked.subscribers.notify({});
     }
   }
 }
@@ -241,7 +243,15 @@ awaitable<void> ClusterPool::release_all_unused() {
 }
 
 awaitable<void> ClusterPool::release_unused() {
-  auto const used = [](auto const& cluster) { return cluster.use_count() > 1; };
+  // Whoever is subscribed may be about to ask for it; a login should not begin anew for that.
+  auto const wanted = [this](Cluster const& cluster) {
+    return std::ranges::any_of(asked_, [&](auto const& entry) {
+      return !entry.second.subscribers.empty() && entry.second.means(cluster);
+    });
+  };
+  auto const used = [&](auto const& cluster) {
+    return cluster.use_count() > 1 || wanted(*cluster);
+  };
   auto const first = std::stable_partition(clusters_.begin(), clusters_.end(), used);
   std::vector<std::shared_ptr<Cluster>> const unused(std::make_move_iterator(first),
                                                      std::make_move_iterator(clusters_.end()));

@@ -52,7 +52,7 @@ class ClusterPool {
   [[nodiscard]] Subscription subscribe(std::string const& kubeconfig, std::string const& context,
                                        std::function<void()> changed);
 
-  // Stops the clusters that nobody but the pool holds.
+  // Stops the clusters that nobody but the pool holds, and that no subscriber's words mean.
   awaitable<void> release_unused();
   // Who runs the login plugins of all; their options may be changed at any time.
   ExecPlugins& plugins() { return plugins_; }
@@ -78,6 +78,8 @@ class ClusterPool {
     std::optional<Result<ResolvedContext>> resolved;
     std::vector<std::string> files;
     Subscribers subscribers;
+
+    bool means(Cluster const& cluster) const;
   };
 
   Result<std::shared_ptr<Cluster>> cluster_of(ClusterAccess const& access);

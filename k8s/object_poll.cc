@@ -59,7 +59,7 @@ awaitable<void> ObjectPoll<Object>::run() {
   for (;;) {
     asking_ = needed();
     if (!asking_) {
-      answer_.reset();
+      if (std::exchange(answer_, std::nullopt)) changed_();
       co_await wakeup_.wait();
       continue;
     }

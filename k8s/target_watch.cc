@@ -164,7 +164,8 @@ bool TargetWatch::gone(std::string const& pod, std::string const& uid) const {
   if (uid.empty()) return false;
   if (pod_poll_ && pod_poll_->answer()) {
     auto const& polled = *pod_poll_->answer();
-    if (polled.has_error() && polled.error().code != Errc::not_found) return false;
+    bool const other = pod != query_.target.name;  // once found by a prefix
+    if (other || (polled.has_error() && polled.error().code != Errc::not_found)) return false;
   } else if (!pods_.synced()) {
     return false;
   }

@@ -58,10 +58,10 @@ class LoginTest : public E2eTest {
     std::ifstream file(dir_.file(name + ".runs"));
     return {std::istream_iterator<pid_t>(file), {}};
   }
-  bool wait_for_runs(std::size_t count) const {
+  bool wait_for_runs(std::size_t count, std::string const& name = "login") const {
     TimePoint const deadline = Clock::now() + kPatience;
-    while (runs().size() < count && Clock::now() < deadline) std::this_thread::sleep_for(5ms);
-    return runs().size() >= count;
+    while (runs(name).size() < count && Clock::now() < deadline) std::this_thread::sleep_for(5ms);
+    return runs(name).size() >= count;
   }
 
   // Contexts by name, each with a user whose plugin is that command.
@@ -176,6 +176,34 @@ TEST_F(LoginTest, AHangingPluginIsEndedInTimeAndDelaysNobodyElse) {
   EXPECT_THAT(change->message, HasSubstr("open https://login.example"));
   ASSERT_EQ(runs("hang").size(), 1U);
   EXPECT_NE(::kill(runs("hang").front(), 0), 0);
+}
+
+// Somebody may be typing a password.
+TEST_F(LoginTest, AReloadDuringALoginDoesNotBeginItAnew) {
+  write_kubeconfig({{"lab", script("login", "while [ ! -e go ]; do sleep 0.05; done")}});
+  Program program = up({forward("a")});
+  ASSERT_TRUE(wait_for_runs(1));
+  for (char const* const change : {", halfClose: hold", "", ", allowUnready: true"}) {
+    std::size_t const mark = program.mark();
+    dir_.replace("forwards.yaml", forwards({forward("a", "7000") + change}));
+    ASSERT_TRUE(program.wait_for_event("config.reloaded", {}, mark));
+  }
+  dir_.write("go", "");
+  active_port(program, "a:auto");
+  EXPECT_EQ(runs().size(), 1U);
+}
+
+TEST_F(LoginTest, AnEditDuringALoginEndsIt) {
+  write_kubeconfig({{"lab", script("hang", "sleep 600")}});
+  Program program =
+      up({forward("a")}, "healthCheck: { method: tcp-dial }\nreliability: { authTimeout: 10m }\n");
+  ASSERT_TRUE(wait_for_runs(1, "hang"));
+  write_kubeconfig({{"lab", script("login", "")}});
+  active_port(program, "a:auto");
+  pid_t const hanging = runs("hang").front();
+  TimePoint const deadline = Clock::now() + 20s;  // before the sweep that ends what is forgotten
+  while (::kill(hanging, 0) == 0 && Clock::now() < deadline) std::this_thread::sleep_for(5ms);
+  EXPECT_NE(::kill(hanging, 0), 0);
 }
 
 TEST_F(LoginTest, TheProgramEndsWithItsPluginsAtOnce) {

@@ -204,6 +204,35 @@ TEST_F(RightsTest, RightsGrantedLaterAreNoticed) {
   EXPECT_LT(Clock::now() - granted, 15s);
 }
 
+// Without `list` it is not known any more which pods a prefix means, but nothing says either that
+// the one in use is gone.
+TEST_F(RightsTest, LostRightsTakeNoTunnelAway) {
+  furnish(lab_);
+  lab::KubeconfigOptions context;
+  context.token = "token-loser";
+  dir_.write("kubeconfig", lab_.call([&](Lab& l) {
+    l.server.access().add_user("loser", context.token);
+    l.server.access().allow("loser", rule({"*"}, {"*"}));
+    return l.server.kubeconfig(context);
+  }));
+  Program program = up({"resource: pod/web, port: 8080, localPort: auto, alias: prefix",
+                        "resource: pod/solo, port: 8080, localPort: auto, alias: name"});
+  std::uint16_t const port = active_port(program, "prefix:auto");
+  active_port(program, "name:auto");
+  lab_.call([&](Lab& l) {
+    l.server.access().forbid_all("loser");
+    l.server.access().allow("loser", rule({"get"}, {"pods"}));
+    l.server.access().allow("loser", rule({"get", "create"}, {"pods/portforward"}));
+    l.server.cut_watches();
+  });
+  // Each asks for its pod by name then.
+  auto const asked = [](Lab& l) { return l.server.requests(lab::RequestKind::get) >= 2; };
+  ASSERT_TRUE(lab_.wait_for(asked));
+  EXPECT_EQ(program.wait_for_event("forward.disconnected", {}, 0, 500ms), nullptr);
+  EXPECT_EQ(http_get(port).status, 200);
+  EXPECT_EQ(lab_.call([](Lab& l) { return l.server.tunnels(); }), 2U);
+}
+
 class TroubleTest : public E2eTest {
  protected:
   static std::uint64_t upgrades(LabThread& lab) {

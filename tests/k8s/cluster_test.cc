@@ -74,6 +74,25 @@ TEST_F(ClusterPoolTest, KeepsWhatAnybodyHoldsAndEndsWhatNobodyDoes) {
   play(release_and_stop(*this));
 }
 
+awaitable<void> release_between(ClusterPoolTest& t) {
+  {
+    auto const subscription = t.pool_.subscribe("/config", "lab", [] {});
+    std::weak_ptr<Cluster> const cluster = t.pool_.find("/config", "lab")->cluster;
+    co_await t.pool_.release_unused();
+    EXPECT_FALSE(cluster.expired());
+    // What nobody's words mean any more goes.
+    std::weak_ptr<Cluster> const other = t.pool_.find("/config", "nobody")->cluster;
+    co_await t.pool_.release_unused();
+    EXPECT_TRUE(other.expired());
+  }
+  co_await t.pool_.stop();
+}
+
+// A forward that a reload changed asks for its cluster a moment after its predecessor has left it.
+TEST_F(ClusterPoolTest, KeepsWhatASubscriberMayAskForNext) {
+  play(release_between(*this));
+}
+
 awaitable<void> find_many(ClusterPoolTest& t) {
   for (int i = 0; i < 500; ++i) {
     auto const found = t.pool_.find("/config", i % 2 == 0 ? "lab" : "nobody");

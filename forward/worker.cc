@@ -178,7 +178,9 @@ void Worker::look_at_access(TimePoint now) {
     return;
   }
   char const* const next =
-      machine_.pool().primary() ? ": a new tunnel replaces the one in use" : "";
+      machine_.pool().primary() ? ": a new tunnel is to replace the one in use" : "";
+  renewing_ = true;
+  renewal_failure_.reset();
   log::info("{}: the kubeconfig says something else of it now{}", id_, next);
   tunnel_tasks_.spawn(
       leave(std::move(target_), std::move(cluster_tasks_), std::move(cluster_.cluster)));
@@ -300,7 +302,17 @@ void Worker::look_at_target(TimePoint now) {
   std::uint64_t const unrest = target_->unrest(pod, uid);
   bool const news = std::exchange(unrest_, unrest) != unrest;
   if (news && !target_->gone(pod, uid)) shared_.checker.doubt(id_);
+  if (choices->has_error()) tell_renewal_failed(choices->error());
   machine_.resolved(*choices, gone, now);
+}
+
+// Of the way that an edit of the kubeconfig leads; while the tunnel of before serves, no status
+// tells.
+void Worker::tell_renewal_failed(Error const& error) {
+  if (!renewing_ || !machine_.pool().primary()) return;
+  if (std::exchange(renewal_failure_, error.code) == error.code) return;
+  log::warn("{}: by what the kubeconfig says now there is no tunnel: {}; the one in use stays", id_,
+            error.text);
 }
 
 std::vector<TunnelId> Worker::tunnels_in_use() const {
@@ -319,6 +331,7 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
   TimePoint const now = Clock::now();
   if (retired_ || machine_.pool().find(id) == nullptr) co_return;  // given up meanwhile
   if (dialled.has_error()) {
+    tell_renewal_failed(dialled.error());
     machine_.dial_failed(id, dialled.error(), now);
   } else {
     Tunnel tunnel;
@@ -330,6 +343,7 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
     tunnel.since = now;
     tunnel.dial_time = duration_cast<milliseconds>(now - began);
     tunnels_.emplace(id, std::move(tunnel));
+    renewing_ = false;
     tunnel_tasks_.spawn(serve(id));
     machine_.dialled(id, now);
   }

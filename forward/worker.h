@@ -96,6 +96,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   void tunnel_ended(TunnelId id, error_code why);
   void proved_alive(TunnelId id);
   void look_at_target(TimePoint now);
+  void tell_renewal_failed(Error const& error);
 
   // RelayOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
@@ -135,6 +136,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::uint16_t bound_port_ = 0;
   k8s::Subscription access_;  // to changes of the kubeconfig
   bool access_news_ = false;
+  bool renewing_ = false;                // since the kubeconfig changed no dial succeeded
+  std::optional<Errc> renewal_failure_;  // that was told of since
   k8s::ClusterPool::Found cluster_;
   std::unique_ptr<k8s::TargetWatch> target_;
   std::unique_ptr<TaskGroup> cluster_tasks_;  // of the watch, and dials; ended by leave()

@@ -155,6 +155,19 @@ TEST_F(KubeconfigEditTest, ABrokenFileChangesNothingAndIsWarnedOfOnce) {
   EXPECT_EQ(errors.find("broken YAML"), errors.rfind("broken YAML")) << errors;
 }
 
+TEST_F(KubeconfigEditTest, AnEditThatLeadsNowhereIsToldOfWhileTheTunnelOfBeforeServes) {
+  dir_.write("kubeconfig", contexts({context("a", "token-of-anna")}));
+  Program program = up_in({{"a", "page"}});
+  auto const port = active_port(program, "page:auto");
+  ASSERT_NE(port, 0);
+  std::size_t const mark = program.mark();
+  dir_.write("kubeconfig", contexts({context("a", "token-of-nobody")}));
+  EXPECT_TRUE(program.wait_for_error_text("page:auto: by what the kubeconfig says now"));
+  EXPECT_NE(program.errors().find("401"), std::string::npos) << program.errors();
+  EXPECT_EQ(http_get(port).status, 200);
+  EXPECT_TRUE(heard_nothing(program, "page:auto", mark));
+}
+
 TEST_F(KubeconfigEditTest, WhatWasWrongIsCuredAtOnceByTheEdit) {
   std::string const good = contexts({context("a", "token-of-anna")});
   dir_.write("broken", "clusters: [\n");

@@ -112,13 +112,17 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return list;
 }
 
+bool shows_errors(ChildCommand const& command) {
+  return command.on_terminal && ::isatty(STDERR_FILENO) == 1;
+}
+
 SystemResult<pid_t> start(ChildCommand command, int output, int errors) {
   FileActions actions;
   if (!command.on_terminal) {
     ::posix_spawn_file_actions_addopen(actions.get(), STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   }
   ::posix_spawn_file_actions_adddup2(actions.get(), output, STDOUT_FILENO);
-  bool const own_errors = !command.on_terminal || ::isatty(STDERR_FILENO) == 0;
+  bool const own_errors = !shows_errors(command);
   if (own_errors) ::posix_spawn_file_actions_adddup2(actions.get(), errors, STDERR_FILENO);
   ::posix_spawn_file_actions_addclosefrom_np(actions.get(), STDERR_FILENO + 1);
   Attributes attributes(!command.on_terminal);
@@ -325,6 +329,7 @@ awaitable<boost::system::result<ChildEnd>> Spawner::run(ChildCommand command, Ti
   auto errors = make_pipe();
   if (!errors) co_return errors.error();
   bool const own_group = !command.on_terminal;
+  bool const errors_shown = shows_errors(command);
   auto on_errors = std::move(command.on_errors);
   auto const pid = start(std::move(command), output->writer.get(), errors->writer.get());
   if (!pid) co_return pid.error();
@@ -346,7 +351,9 @@ awaitable<boost::system::result<ChildEnd>> Spawner::run(ChildCommand command, Ti
     Child& child;
   } const abandon(*child);
   co_await child->done();
-  co_return child->take_end();
+  ChildEnd end = child->take_end();
+  end.errors_shown = errors_shown;
+  co_return end;
 }
 
 awaitable<void> Spawner::look_after(std::shared_ptr<Child> child, TimePoint deadline) {

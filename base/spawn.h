@@ -40,9 +40,10 @@ struct ChildCommand {
 struct ChildEnd {
   enum class How { exited, signalled, timed_out, too_much_output };
   How how = How::exited;
-  int number = 0;      // the exit code or the signal
-  std::string output;  // of an exited one all of it
-  std::string errors;  // the last Spawner::kKeptErrors bytes of standard error
+  int number = 0;             // the exit code or the signal
+  std::string output;         // of an exited one all of it
+  std::string errors;         // the last Spawner::kKeptErrors bytes of standard error
+  bool errors_shown = false;  // standard error was the terminal: nothing of it is here
   Duration took{};
 
   ChildEnd() = default;

@@ -72,8 +72,11 @@ Error failed(ExecConfig const& config, std::string_view what) {
 }
 
 // With the last of what it wrote to standard error.
-Error failed(ExecConfig const& config, std::string_view what, std::string_view errors) {
-  std::string const said = one_line(errors, kMaxErrorLines, kMaxErrorText);
+Error failed(ExecConfig const& config, std::string_view what, ChildEnd const& end) {
+  if (end.errors_shown) {
+    return failed(config, fmt::format("{}; what it said is on the terminal", what));
+  }
+  std::string const said = one_line(end.errors, kMaxErrorLines, kMaxErrorText);
   if (said.empty()) {
     return failed(config, fmt::format("{}, and says nothing on standard error; kubectl with the "
                                       "same context runs it too",
@@ -91,20 +94,19 @@ std::optional<Error> unhappy_end(ExecConfig const& config, ChildEnd const& end,
   switch (end.how) {
     case ChildEnd::How::exited:
       if (end.number == 0) return std::nullopt;
-      return failed(config, fmt::format("ended with exit code {}", end.number), end.errors);
+      return failed(config, fmt::format("ended with exit code {}", end.number), end);
     case ChildEnd::How::signalled: {
       char const* const name = ::strsignal(end.number);
-      return failed(config, fmt::format("was ended by signal {} ({})", end.number, name),
-                    end.errors);
+      return failed(config, fmt::format("was ended by signal {} ({})", end.number, name), end);
     }
     case ChildEnd::How::timed_out:
       return failed(config,
                     fmt::format("did not end within {} (reliability.authTimeout); if it waits for "
-                                "somebody to log in, do that once by hand. It",
+                                "somebody to log in, do that once by hand",
                                 seconds_text(time_limit)),
-                    end.errors);
+                    end);
     case ChildEnd::How::too_much_output:
-      return failed(config, "wrote more than any login needs (1 MiB), and was ended", end.errors);
+      return failed(config, "wrote more than any login needs, and was ended", end);
   }
   return std::nullopt;
 }
@@ -226,7 +228,10 @@ Result<PluginCredential> read_plugin_answer(ExecConfig const& config, ChildEnd c
 Error plugin_not_started(ExecConfig const& config, error_code why,
                          std::vector<std::string> const& searched) {
   namespace errc = boost::system::errc;
-  if (why == errc::permission_denied) return failed(config, "is not executable: chmod +x it");
+  if (why == errc::permission_denied) {
+    return failed(config, fmt::format("is not executable: {}; chmod +x it",
+                                      printable(config.command.substr(0, kMaxShownPath))));
+  }
   if (why == errc::executable_format_error) {
     return failed(config, "is no program for this machine, or a script whose first line is no #!");
   }

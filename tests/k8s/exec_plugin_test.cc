@@ -145,6 +145,10 @@ TEST(PluginAnswerTest, AFailureShowsTheLastLinesOfStandardError) {
       problem(exited(255, "", "Traceback\n\n  one\n two\nthree\n\x1b[31mno \x1b]credentials.\r\n")),
       "login plugin aws ended with exit code 255: one; two; three; no credentials");
   EXPECT_THAT(problem(exited(1, "s3cret")), HasSubstr("exit code 1, and says nothing"));
+  ChildEnd shown = exited(1, "");
+  shown.errors_shown = true;
+  EXPECT_EQ(problem(shown),
+            "login plugin aws ended with exit code 1; what it said is on the terminal");
   EXPECT_LT(problem(exited(1, "", std::string(100000, 'x'))).size(), 1000U);
   EXPECT_THAT(problem(exited(1, "", "a\x07 b\xff")), HasSubstr("a\\x07 b"));
 }

@@ -69,7 +69,6 @@ class TunnelPool {
   std::optional<TunnelId> primary() const { return primary_; }
   std::optional<TunnelId> up_in(Place const& place) const;
   std::optional<TunnelId> dialing_in(Place const& place) const;
-  std::map<TunnelId, TunnelInfo> const& tunnels() const { return tunnels_; }
   std::vector<TunnelId> all(TunnelInfo::State state) const;
   // Draining tunnels without connections: to be closed and removed.
   std::vector<TunnelId> drained() const;

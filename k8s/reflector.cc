@@ -44,6 +44,8 @@ void Reflector::refresh() {
 awaitable<void> Reflector::list(ReflectorMachine::Step step) {
   if (step.continue_token.empty()) sink_.on_list();
   auto page = co_await read_page(list_target(step));
+  bool const endless = page && !page->continue_token.empty() && machine_.is_last_page();
+  if (endless) page = Error(Errc::limit, client_.server() + ": the list does not end");
   if (!page) {
     machine_.list_failed(page.error(), Clock::now());
     if (page.error().code != Errc::gone) sink_.on_error(page.error());

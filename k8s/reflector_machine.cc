@@ -49,7 +49,6 @@ bool ReflectorMachine::page(std::string resource_version, std::string continue_t
   }
   if (!continue_token.empty()) {
     continue_token_ = std::move(continue_token);
-    if (pages_ >= kMaxPages) list_failed(Error(Errc::limit, "the list does not end"), now);
     return false;
   }
   relist();

@@ -65,6 +65,8 @@ class ReflectorMachine {
   // Outcomes of a list step. page() is true when it was the last one: the list is complete.
   bool page(std::string resource_version, std::string continue_token, TimePoint now);
   void list_failed(Error const& error, TimePoint now);
+  // The page that is on its way must be the list's last.
+  bool is_last_page() const { return pages_ + 1 >= kMaxPages; }
 
   // Outcomes of a watch step: either refused, or opened, then events, then ended (nullopt =
   // orderly; an ERROR event ends it too). True when a person should know: what was listed may get

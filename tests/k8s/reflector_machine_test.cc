@@ -65,10 +65,12 @@ TEST_F(ReflectorMachineTest, FollowsPagesToTheLast) {
 TEST_F(ReflectorMachineTest, GivesUpAListWithoutEnd) {
   next();
   for (int i = 1; i < ReflectorMachine::kMaxPages; ++i) {
+    ASSERT_FALSE(machine_.is_last_page());
     ASSERT_FALSE(machine_.page("5", "more", now_));
     ASSERT_EQ(next().continue_token, "more");
   }
-  EXPECT_FALSE(machine_.page("5", "more", now_));
+  EXPECT_TRUE(machine_.is_last_page());
+  machine_.list_failed(Error(Errc::limit, "the list does not end"), now_);
   EXPECT_EQ(next().continue_token, "");
 }
 

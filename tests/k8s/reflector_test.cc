@@ -144,6 +144,14 @@ TEST_F(ReflectorTest, AsksForPagesAndLabels) {
   EXPECT_TRUE(has(seen(2), "&labelSelector=app%3Dweb"));
 }
 
+TEST_F(ReflectorTest, AListWithoutEndIsToldOf) {
+  server_.script([](ServedRequest const&) { return reply(200, list("1", {}, "more")); });
+  start_cache();
+  run_until([&] { return cache_->error() || server_.requests().size() > 2100; });
+  ASSERT_TRUE(cache_->error());
+  EXPECT_TRUE(cache_->error()->text.ends_with("the list does not end")) << cache_->error()->text;
+}
+
 TEST_F(ReflectorTest, AnExpiredContinueTokenRestartsTheList) {
   int tokens = 0;
   server_.script([&](ServedRequest const& r) {

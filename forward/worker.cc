@@ -133,8 +133,8 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
 // What it waits for.
 
 awaitable<void> Worker::run() {
-  co_await own_turn();  // hundreds may start at once
   for (;;) {
+    co_await own_turn();  // hundreds may start, or see their pods, at once
     TimePoint const now = Clock::now();
     if (std::exchange(access_news_, false)) look_at_access(now);
     if (!cluster_.cluster && now >= next_setup_) set_up(now);

@@ -336,6 +336,7 @@ TEST_F(FailoverTest, PodsAreFollowedAfterAWatchWasCut) {
   std::uint16_t const port = active_port(program, "web:auto");
   for (bool const too_old : {false, true}) {
     for (bool const abruptly : {false, true}) {
+      ASSERT_TRUE(lab_.wait_for([](Lab& lab) { return lab.server.open_watches() > 0; }));
       lab_.call([&](Lab& lab) {
         if (too_old) lab.cluster.compact();
         EXPECT_GT(lab.server.cut_watches(abruptly), 0u);

@@ -14,6 +14,7 @@ net::TlsConfig tls_config(ServerTls const& tls) {
   config.ca_source = tls.ca_source;
   config.cert_pem = tls.cert_pem;
   config.key_pem = tls.key_pem;
+  config.cert_source = tls.cert_source;
   config.server_name = tls.server_name;
   config.insecure = tls.insecure;
   return config;
@@ -25,12 +26,7 @@ RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
   config.host = access.server.host;
   config.port = access.server.port;
   config.path_prefix = access.server.path_prefix;
-  config.tls.ca_pem = access.tls.ca_pem;
-  config.tls.ca_source = access.tls.ca_source;
-  config.tls.cert_pem = access.tls.cert_pem;
-  config.tls.key_pem = access.tls.key_pem;
-  config.tls.server_name = access.tls.server_name;
-  config.tls.insecure = access.tls.insecure;
+  config.tls = access.tls;
   config.proxy = access.proxy;
   config.authorize = std::move(authorize);
   config.user_agent = kUserAgent;

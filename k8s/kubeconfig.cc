@@ -387,6 +387,7 @@ class Resolver {
     tls.cert_pem =
         load("client-certificate", user.client_certificate, user.client_certificate_data);
     tls.key_pem = load("client-key", user.client_key, user.client_key_data);
+    tls.cert_source = where_;
   }
 
   void check_user(UserEntry const& user) {

@@ -142,6 +142,7 @@ struct ServerTls {
   std::string ca_source;  // where it was written, for messages
   std::string cert_pem;
   std::string key_pem;
+  std::string cert_source;  // where those two were written, for messages
   std::string server_name;  // empty = the host
   bool insecure = false;    // any certificate will do
   bool operator==(ServerTls const&) const = default;

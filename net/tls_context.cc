@@ -246,7 +246,8 @@ Result<TlsContext> TlsContext::for_client(TlsConfig const& config) {
     }
   }
   if (!config.cert_pem.empty() || !config.key_pem.empty()) {
-    auto const used = use_certificate(context.get(), config, "client");
+    std::string const source = config.cert_source.empty() ? "" : config.cert_source + ": ";
+    auto const used = use_certificate(context.get(), config, source + "client");
     if (!used) return used.error();
   }
   auto const alpn = alpn_list(config.alpn);

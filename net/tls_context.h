@@ -37,6 +37,8 @@ struct TlsConfig {
   // a client both or neither.
   std::string cert_pem;
   std::string key_pem;
+  // Where those were written, for messages; empty = nobody knows.
+  std::string cert_source;
   // Client: the name or IP literal to verify and to send as SNI, instead of the host dialled.
   std::string server_name;
   // Client: verify nothing.

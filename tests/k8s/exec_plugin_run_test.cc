@@ -278,7 +278,7 @@ TEST_F(ExecPluginRunTest, RunsAgainAfterARefusal) {
 TEST_F(ExecPluginRunTest, RenewsWithoutBeingAsked) {
   auto& credentials = this->credentials(
       script("login", "n=$(wc -l < " + path("runs") + ")\n" +
-                          prints("\"token\": \"t$n\", \"expirationTimestamp\": \"$(date -u -d '+3 "
+                          prints("\"token\": \"t$n\", \"expirationTimestamp\": \"$(date -u -d '+5 "
                                  "seconds' +%FT%TZ)\"")));
   ASSERT_TRUE(identity_of(credentials));
   run_until([&] { return runs() >= 2; });

@@ -139,7 +139,9 @@ TEST(KubeconfigTest, ResolvesTheCurrentContext) {
   expected.server = {true, "staging.example", 6443, ""};
   std::string const source = resolved->access.tls.ca_source;
   EXPECT_THAT(source, HasSubstr("certificate-authority-data"));
-  expected.tls = {"CA DATA", source, "CERT DATA", "KEY DATA", "kube.staging", false};
+  std::string const& user = resolved->access.tls.cert_source;
+  EXPECT_THAT(user, HasSubstr("user \"admin\""));
+  expected.tls = {"CA DATA", source, "CERT DATA", "KEY DATA", user, "kube.staging", false};
   EXPECT_EQ(resolved->access, expected);
   EXPECT_THAT(resolved->warnings, IsEmpty());
 }
@@ -300,7 +302,8 @@ TEST(KubeconfigLoadTest, RelativePathsAreOfTheDefiningFile) {
   ASSERT_TRUE(config) << config.error().text;
   auto const c = resolve_context(*config, "", machine.environment());
   ASSERT_TRUE(c) << c.error().text;
-  EXPECT_EQ(c->access.tls, (ServerTls{"CA", "/one/pki/ca.pem", "CERT", "KEY", "", false}));
+  EXPECT_EQ(c->access.tls,
+            (ServerTls{"CA", "/one/pki/ca.pem", "CERT", "KEY", "/two/b: user \"u\"", "", false}));
   auto const t = resolve_context(*config, "t", machine.environment());
   ASSERT_TRUE(t);
   EXPECT_EQ(t->access.auth.token_file, "/two/tok");

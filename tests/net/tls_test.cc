@@ -822,6 +822,8 @@ TEST(TlsContextTest, SaysWhatIsUnusable) {
   config.cert_pem.clear();
   config.key_pem = pair.key_pem;
   EXPECT_EQ(text(config), "client certificate: no certificate in it");
+  config.cert_source = "/k: user \"dev\"";
+  EXPECT_EQ(text(config), "/k: user \"dev\": client certificate: no certificate in it");
   EXPECT_EQ(TlsContext::for_server(TlsConfig()).error().text,
             "server certificate: no certificate in it");
   config = good_client();

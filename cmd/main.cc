@@ -37,8 +37,12 @@ int main(int argc, char** argv) {
   using namespace kportal::cmd;
   std::signal(SIGPIPE, SIG_IGN);
   Command const command = parse_command_line(argc, argv);
-  ExitCode const code = std::visit([](auto const& which) { return run(which); }, command);
-  std::fflush(stdout);
+  ExitCode code = std::visit([](auto const& which) { return run(which); }, command);
+  bool const told = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!told && code == ExitCode::ok) {
+    std::perror("kportal-cpp: standard output");
+    code = ExitCode::failure;
+  }
   // Threads that wait for a name server or a pipe nobody reads must not hold up the exit.
   std::_Exit(static_cast<int>(code));
 }

@@ -53,6 +53,14 @@ TEST_F(CommandLineTest, Version) {
   EXPECT_TRUE(outcome.output.starts_with("kportal-cpp ")) << outcome.output;
 }
 
+TEST_F(CommandLineTest, AnAnswerThatCannotBeWrittenIsAFailure) {
+  ProgramOptions options;
+  options.wrapper = {"sh", "-c", "exec \"$@\" >/dev/full", "sh"};
+  Program program({"version"}, options);
+  EXPECT_EQ(program.wait(), 1);
+  EXPECT_TRUE(program.wait_for_error_text("kportal-cpp: standard output: No space left"));
+}
+
 TEST_F(CommandLineTest, HelpIsNoFailure) {
   Outcome const outcome = run({"up", "--help"});
   EXPECT_EQ(outcome.code, 0);

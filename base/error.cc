@@ -24,7 +24,7 @@ class ErrcCategory final : public boost::system::error_category {
       case Errc::tls:
         return "TLS failed";
       case Errc::network:
-        return "network failure";
+        return "the connection broke";
       case Errc::ping_timeout:
         return "no answer to a ping";
       case Errc::going_away:

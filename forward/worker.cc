@@ -362,8 +362,9 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
   if (at == tunnels_.end()) return;
   bool const lived = at->second.lived;
   if (why == Errc::ping_timeout) at->second.cluster->distrust_connections();
+  std::string const place = fmt::format("tunnel by {}", at->second.cluster->rest().server());
   tunnels_.erase(at);
-  machine_.tunnel_closed(id, io_error(why, "tunnel"), lived, Clock::now());
+  machine_.tunnel_closed(id, io_error(why, place), lived, Clock::now());
 }
 
 void Worker::proved_alive(TunnelId id) {

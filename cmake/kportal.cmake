@@ -24,14 +24,16 @@ function(kportal_library folder)
   target_link_libraries(kportal_${folder} PUBLIC kportal_options ${arg_DEPS})
 endfunction()
 
-# kportal_test(NAME [LABEL unit] SOURCES a_test.cc ... DEPS kportal_net ...): one test program.
+# kportal_test(NAME [LABEL unit] [SERIAL] SOURCES a_test.cc ... DEPS kportal_net ...): one test program.
 # unit: pure or in-process without the lab, fast. lab: against the lab. process: runs the binary.
+# SERIAL: measures time, so no other test runs beside it.
 function(kportal_test name)
-  cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "SERIAL" "LABEL" "SOURCES;DEPS" ${ARGN})
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120
+                                                        RUN_SERIAL ${arg_SERIAL})
 endfunction()

@@ -8,32 +8,12 @@
 #include <fmt/format.h>
 
 #include "k8s/access_review.h"
+#include "k8s/target.h"
 
 namespace kportal::doctor {
 namespace {
 
 using config::TargetKind;
-
-std::pair<char const*, char const*> workload(TargetKind kind) {
-  switch (kind) {
-    case TargetKind::deployment:
-      return {"apps", "deployments"};
-    case TargetKind::statefulset:
-      return {"apps", "statefulsets"};
-    case TargetKind::daemonset:
-      return {"apps", "daemonsets"};
-    case TargetKind::replicaset:
-      return {"apps", "replicasets"};
-    case TargetKind::job:
-      return {"batch", "jobs"};
-    case TargetKind::replication_controller:
-      return {"", "replicationcontrollers"};
-    case TargetKind::pod:
-    case TargetKind::service:
-      break;
-  }
-  return {nullptr, nullptr};
-}
 
 std::string words(std::vector<Right> const& rights) {
   std::map<std::string, std::vector<std::string>> verbs;  // of each resource
@@ -60,8 +40,8 @@ class Judge {
     }
     if (lacks("list", "pods") && !by_name) out.push_back("pods");
     if (lacks("list", "services") && lacks("get", "services")) out.push_back("services");
-    char const* const resource = workload(target_.kind).second;
-    if (resource != nullptr && lacks("get", resource)) out.push_back(resource);
+    std::string_view const resource = k8s::workload_api(target_.kind).plural;
+    if (!resource.empty() && lacks("get", resource)) out.emplace_back(resource);
     return out;
   }
 
@@ -130,8 +110,10 @@ std::vector<Right> rights_for(TargetKind kind) {
     for (char const* const verb : {"get", "list", "watch"})
       rights.push_back({verb, "", "services"});
   }
-  auto const [group, resource] = workload(kind);
-  if (resource != nullptr) rights.push_back({"get", group, resource});
+  k8s::WorkloadApi const api = k8s::workload_api(kind);
+  if (!api.plural.empty()) {
+    rights.push_back({"get", std::string(api.group), std::string(api.plural)});
+  }
   return rights;
 }
 

@@ -4,21 +4,10 @@
 #include <utility>
 
 #include "base/version.h"
+#include "k8s/client_tls.h"
 
 namespace kportal::k8s {
 namespace {
-
-net::TlsConfig tls_config(ServerTls const& tls) {
-  net::TlsConfig config;
-  config.ca_pem = tls.ca_pem;
-  config.ca_source = tls.ca_source;
-  config.cert_pem = tls.cert_pem;
-  config.key_pem = tls.key_pem;
-  config.cert_source = tls.cert_source;
-  config.server_name = tls.server_name;
-  config.insecure = tls.insecure;
-  return config;
-}
 
 RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
   RestConfig config;
@@ -40,7 +29,7 @@ Result<std::unique_ptr<Cluster>> Cluster::create(asio::any_io_executor executor,
                                                  ClusterAccess access) {
   std::optional<net::TlsContext> tls;
   if (access.server.tls) {
-    auto made = net::TlsContext::for_client(tls_config(access.tls));
+    auto made = net::TlsContext::for_client(client_tls(access.tls));
     if (made.has_error()) return made.error();
     tls.emplace(std::move(*made));
   }
@@ -53,7 +42,7 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPl
     : executor_(std::move(executor)),
       access_(std::move(access)),
       tls_(std::move(tls)),
-      credentials_(access_.auth, system_environment().read_file, tls_config(access_.tls), plugins),
+      credentials_(access_.auth, system_environment().read_file, client_tls(access_.tls), plugins),
       curl_(executor_),
       rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),

@@ -20,6 +20,7 @@
 
 #include "base/printable.h"
 #include "base/turns.h"
+#include "k8s/client_tls.h"
 #include "k8s/route.h"
 #include "net/proxy_handshake.h"
 #include "net/tls_context.h"
@@ -87,16 +88,6 @@ void set(CURL* easy, CURLoption option, Value value) {
   [[maybe_unused]] CURLcode const code = curl_easy_setopt(easy, option, value);
   assert(code == CURLE_OK || code == CURLE_OUT_OF_MEMORY);
   if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
-}
-
-net::TlsConfig tls_config(ServerTls const& tls) {
-  net::TlsConfig config;
-  config.ca_pem = tls.ca_pem;
-  config.ca_source = tls.ca_source;
-  config.cert_pem = tls.cert_pem;
-  config.key_pem = tls.key_pem;
-  config.insecure = tls.insecure;
-  return config;
 }
 
 bool is_tls_code(CURLcode code) {
@@ -651,7 +642,7 @@ CurlMulti::Impl::~Impl() {
 Result<std::shared_ptr<ParsedTls const>> CurlMulti::Impl::parsed(ServerTls const& tls) {
   auto const known = std::ranges::find(parsed_tls, tls, &ParsedTls::of);
   if (known != parsed_tls.end()) return *known;
-  auto made = net::TlsContext::for_client(tls_config(tls));
+  auto made = net::TlsContext::for_client(client_tls(tls));
   if (!made) return made.error();
   if (parsed_tls.size() >= kMaxTls) parsed_tls.erase(parsed_tls.begin());
   std::string label = fmt::format("tls-{}", next_label++);

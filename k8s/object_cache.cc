@@ -6,33 +6,12 @@
 #include <fmt/format.h>
 
 #include "k8s/access_review.h"
-#include "k8s/objects.h"
+#include "k8s/object_kind.h"
 #include "k8s/rest_client.h"
 
 namespace kportal::k8s {
 
 namespace {
-
-template <class Object>
-struct Kind;
-
-template <>
-struct Kind<Pod> {
-  static constexpr std::string_view kPath = "pods";
-  static constexpr JsonRule const& kList = kPodListRule;
-  static constexpr JsonRule const& kEvent = kPodEventRule;
-  static Result<Pod> item(std::string_view json) { return parse_pod(json); }
-  static Result<PodEvent> event(std::string_view json) { return parse_pod_event(json); }
-};
-
-template <>
-struct Kind<Service> {
-  static constexpr std::string_view kPath = "services";
-  static constexpr JsonRule const& kList = kServiceListRule;
-  static constexpr JsonRule const& kEvent = kServiceEventRule;
-  static Result<Service> item(std::string_view json) { return parse_service(json); }
-  static Result<ServiceEvent> event(std::string_view json) { return parse_service_event(json); }
-};
 
 // The Status of an ERROR event, as the same answer over HTTP would be understood.
 Error event_error(Status const& status) {
@@ -51,8 +30,9 @@ ObjectCache<Object>::ObjectCache(asio::any_io_executor executor, RestClient& cli
     : name_space_(name_space),
       reflector_(std::move(executor), client, *this,
                  Collection(fmt::format("/api/v1/namespaces/{}/{}", percent_encode(name_space),
-                                        Kind<Object>::kPath),
-                            std::move(selector), Kind<Object>::kList, Kind<Object>::kEvent),
+                                        ObjectKind<Object>::kPath),
+                            std::move(selector), ObjectKind<Object>::kListRule,
+                            ObjectKind<Object>::kEventRule),
                  options) {}
 
 template <class Object>
@@ -94,7 +74,7 @@ void ObjectCache<Object>::on_list() {
 template <class Object>
 std::optional<Error> ObjectCache<Object>::on_item(std::string_view json) {
   if (++listed_ > kMaxObjects) return too_many();
-  auto item = Kind<Object>::item(json);
+  auto item = ObjectKind<Object>::parse(json);
   if (!item) return item.error();
   std::string name = item->name;
   listing_.insert_or_assign(std::move(name), std::move(*item));
@@ -121,7 +101,7 @@ void ObjectCache<Object>::on_synced() {
 template <class Object>
 WatchEvent ObjectCache<Object>::on_event(std::string_view json) {
   WatchEvent result;
-  auto event = Kind<Object>::event(json);
+  auto event = ObjectKind<Object>::parse_event(json);
   if (!event) {
     result.error = event.error();
     return result;
@@ -162,12 +142,12 @@ bool ObjectCache<Object>::apply(bool deleted, Object object) {
 template <class Object>
 Error ObjectCache<Object>::too_many() {
   return {Errc::limit,
-          fmt::format("more than {} {} in one namespace", kMaxObjects, Kind<Object>::kPath)};
+          fmt::format("more than {} {} in one namespace", kMaxObjects, ObjectKind<Object>::kPath)};
 }
 
 template <class Object>
 void ObjectCache<Object>::on_error(Error const& error) {
-  Error told = with_rule(error, "get,list,watch", Kind<Object>::kPath, name_space_);
+  Error told = with_rule(error, "get,list,watch", ObjectKind<Object>::kPath, name_space_);
   if (error_ == told) return;
   error_ = std::move(told);
   subscribers_.notify("");

@@ -8,27 +8,11 @@
 
 #include "k8s/access_review.h"
 #include "k8s/cluster.h"
+#include "k8s/object_kind.h"
 
 namespace kportal::k8s {
 
 namespace {
-
-template <class Object>
-struct Kind;
-
-template <>
-struct Kind<Pod> {
-  static constexpr char const* kPath = "pods";
-  static constexpr JsonRule const& kRule = kPodRule;
-  static Result<Pod> parse(std::string_view json) { return parse_pod(json); }
-};
-
-template <>
-struct Kind<Service> {
-  static constexpr char const* kPath = "services";
-  static constexpr JsonRule const& kRule = kServiceRule;
-  static Result<Service> parse(std::string_view json) { return parse_service(json); }
-};
 
 bool is_last_word(Errc code) {
   return code == Errc::not_found || code == Errc::forbidden || code == Errc::unauthorized;
@@ -68,7 +52,7 @@ awaitable<void> ObjectPoll<Object>::run() {
     if (json.has_error()) {
       wait = take(json.error());
     } else {
-      wait = take(Kind<Object>::parse(*json));
+      wait = take(ObjectKind<Object>::parse(*json));
     }
     changed_();
     bool const woken = co_await wakeup_.wait_until(Clock::now() + wait);
@@ -80,9 +64,9 @@ template <class Object>
 awaitable<Result<std::string>> ObjectPoll<Object>::get() {
   DialGate::Pass const pass = co_await cluster_.lookups().enter();
   co_return co_await cluster_.rest().get_part(
-      fmt::format("/api/v1/namespaces/{}/{}/{}", percent_encode(name_space_), Kind<Object>::kPath,
-                  percent_encode(name_)),
-      Kind<Object>::kRule, Clock::now() + Cluster::kRequestTimeout);
+      fmt::format("/api/v1/namespaces/{}/{}/{}", percent_encode(name_space_),
+                  ObjectKind<Object>::kPath, percent_encode(name_)),
+      ObjectKind<Object>::kRule, Clock::now() + Cluster::kRequestTimeout);
 }
 
 // Returns when to ask again.
@@ -95,7 +79,7 @@ Duration ObjectPoll<Object>::take(Result<Object> answer) {
   Duration const wait = std::max<Duration>(kInterval, answer.error().retry_after);
   bool const had = answer_ && answer_->has_value();
   if (had && !is_last_word(answer.error().code)) return wait;
-  answer_.emplace(with_rule(answer.error(), "get", Kind<Object>::kPath, name_space_));
+  answer_.emplace(with_rule(answer.error(), "get", ObjectKind<Object>::kPath, name_space_));
   return wait;
 }
 

@@ -327,6 +327,31 @@ Result<Choices> choices_of(TargetQuery const& query, Candidates const& found,
 
 }  // namespace
 
+std::string WorkloadApi::role_resource() const {
+  return group.empty() ? std::string(plural) : fmt::format("{}.{}", plural, group);
+}
+
+WorkloadApi workload_api(config::TargetKind kind) {
+  switch (kind) {
+    case config::TargetKind::deployment:
+      return {"apps", "deployments"};
+    case config::TargetKind::statefulset:
+      return {"apps", "statefulsets"};
+    case config::TargetKind::daemonset:
+      return {"apps", "daemonsets"};
+    case config::TargetKind::replicaset:
+      return {"apps", "replicasets"};
+    case config::TargetKind::job:
+      return {"batch", "jobs"};
+    case config::TargetKind::replication_controller:
+      return {"", "replicationcontrollers"};
+    case config::TargetKind::pod:
+    case config::TargetKind::service:
+      break;
+  }
+  return {};
+}
+
 Result<Choices> choose_pods(TargetQuery const& query, TargetView const& view,
                             TargetMemory& memory) {
   bool const is_service = query.target.kind == TargetKind::service;

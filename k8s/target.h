@@ -34,6 +34,15 @@ struct TargetQuery {
   std::string namespace_;  // for messages
 };
 
+// Where the API has the workloads of a kind; both empty for pods and services.
+struct WorkloadApi {
+  std::string_view group;   // "apps", "batch", "" = core; version v1 all of them
+  std::string_view plural;  // "deployments"
+  // As a role names them: "deployments.apps".
+  std::string role_resource() const;
+};
+WorkloadApi workload_api(config::TargetKind kind);
+
 struct TargetView {
   PodMap const& pods;
   Service const* service = nullptr;    // for kind service; null = there is none of this name

@@ -22,34 +22,6 @@ bool forbidden(ObjectCache<Object> const& cache) {
   return cache.error() && cache.error()->code == Errc::forbidden;
 }
 
-// Where the API has such workloads, and their name in a role.
-struct WorkloadApi {
-  std::string_view group;
-  std::string_view plural;
-  std::string_view resource;
-};
-
-WorkloadApi workload_api(TargetKind kind) {
-  switch (kind) {
-    case TargetKind::deployment:
-      return {"/apis/apps/v1", "deployments", "deployments.apps"};
-    case TargetKind::statefulset:
-      return {"/apis/apps/v1", "statefulsets", "statefulsets.apps"};
-    case TargetKind::daemonset:
-      return {"/apis/apps/v1", "daemonsets", "daemonsets.apps"};
-    case TargetKind::replicaset:
-      return {"/apis/apps/v1", "replicasets", "replicasets.apps"};
-    case TargetKind::job:
-      return {"/apis/batch/v1", "jobs", "jobs.batch"};
-    case TargetKind::replication_controller:
-      return {"/api/v1", "replicationcontrollers", "replicationcontrollers"};
-    case TargetKind::pod:
-    case TargetKind::service:
-      break;
-  }
-  return {};
-}
-
 }  // namespace
 
 TargetWatch::TargetWatch(Cluster& cluster, TargetQuery query, std::function<void()> changed,
@@ -194,9 +166,10 @@ void TargetWatch::refresh() {
 }
 
 std::string TargetWatch::workload_path() const {
-  auto const api = workload_api(query_.target.kind);
-  return fmt::format("{}/namespaces/{}/{}/{}", api.group, percent_encode(query_.namespace_),
-                     api.plural, percent_encode(query_.target.name));
+  WorkloadApi const api = workload_api(query_.target.kind);
+  std::string const root = api.group.empty() ? "/api/v1" : fmt::format("/apis/{}/v1", api.group);
+  return fmt::format("{}/namespaces/{}/{}/{}", root, percent_encode(query_.namespace_), api.plural,
+                     percent_encode(query_.target.name));
 }
 
 awaitable<Result<std::string>> TargetWatch::look_up_workload(TimePoint deadline) {
@@ -213,7 +186,7 @@ awaitable<void> TargetWatch::follow_workload() {
     auto const answer = co_await look_up_workload(deadline);
     bool known = false;
     if (answer.has_error()) {
-      auto const resource = workload_api(query_.target.kind).resource;
+      std::string const resource = workload_api(query_.target.kind).role_resource();
       known = take_workload(with_rule(answer.error(), "get", resource, query_.namespace_));
     } else {
       known = take_workload(parse_workload(*answer));

@@ -264,6 +264,19 @@ HttpAnswer http_get(std::uint16_t port, std::string_view path, char const* addre
   return answer;
 }
 
+std::optional<HttpAnswer> parse_answer(std::string_view received) {
+  constexpr std::string_view kHeadEnd = "\r\n\r\n";
+  std::size_t const head = received.find(kHeadEnd);
+  if (head == std::string_view::npos) return std::nullopt;
+  std::string_view const body = received.substr(head + kHeadEnd.size());
+  std::size_t const length = number_after(received.substr(0, head), "\r\nContent-Length: ");
+  if (body.size() < length) return std::nullopt;
+  HttpAnswer answer;
+  answer.status = static_cast<int>(number_after(received, "HTTP/1.1 "));
+  answer.body = body.substr(0, length);
+  return answer;
+}
+
 BusyPort::BusyPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   Address any = address_of("127.0.0.1", 0);
   auto* const raw = reinterpret_cast<sockaddr*>(&any.storage);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -76,6 +77,9 @@ struct HttpAnswer {
 };
 HttpAnswer http_get(std::uint16_t port, std::string_view path = "/",
                     char const* address = "127.0.0.1", Duration within = kPatience);
+
+// The answer that `received` begins with, once it is whole: status and body.
+std::optional<HttpAnswer> parse_answer(std::string_view received);
 
 // A port that nothing listens on just now, on either loopback address.
 std::uint16_t free_port();

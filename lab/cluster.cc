@@ -124,6 +124,9 @@ std::shared_ptr<Sandbox> Cluster::make_sandbox(PodSpec const& spec) {
   program->node = spec.node;
   program->set_ready = [this, name = name_of(spec)](bool ready) { set_ready(name, ready); };
   program->exit = [this, name = name_of(spec)](int) { restart_container(name); };
+  program->saw = [this](std::string const& target) {
+    if (requests_.size() < kMaxRequests || requests_.contains(target)) ++requests_[target];
+  };
   auto const seed = hash_of(spec.namespace_ + "/" + spec.name) + ++uids_;
   auto const id = fmt::format("{:016x}{:016x}{:016x}{:016x}", seed, hash_of(spec.name), seed * 31U,
                               seed * 1009U);
@@ -141,6 +144,7 @@ void Cluster::create(PodSpec spec, std::optional<std::size_t> owner) {
   pod.created = system_clock::now();
   pod.ready_since = pod.created;
   pod.owner = owner;
+  if (owner) pod.revision = workloads_[*owner].revision;
   if (spec.phase == "Running") pod.sandbox = make_sandbox(spec);
   if (spec.phase != "Running") spec.ready = false;
   pod.spec = std::move(spec);
@@ -169,11 +173,13 @@ void Cluster::end_pod_now(PodName const& name, std::string const& uid) {
   auto pod = copy_of(name);
   if (!pod || pod->uid != uid) return;
   if (pod->sandbox) pod->sandbox->close();
+  auto const owner = pod->owner;
   if (pod->spec.ready) {
     pod->spec.ready = false;
     put(std::move(*pod));
   }
   remove(name);
+  if (owner) reconcile(*owner);  // a name that is free again
 }
 
 awaitable<void> Cluster::end_pod(PodName name, std::string uid, TimePoint when) {
@@ -199,8 +205,18 @@ bool Cluster::set_phase(PodName const& name, std::string phase) {
   if (phase != "Running") pod->spec.ready = false;
   if ((phase == "Succeeded" || phase == "Failed") && pod->sandbox) pod->sandbox->close();
   pod->spec.phase = std::move(phase);
+  auto const owner = pod->owner;
   put(std::move(*pod));
+  if (owner) reconcile(*owner);
   return true;
+}
+
+bool Cluster::evict_pod(PodName const& name) {
+  auto pod = copy_of(name);
+  if (!pod || pod->deleting) return false;
+  pod->spec.reason = "Evicted";
+  put(std::move(*pod));
+  return set_phase(name, "Failed");
 }
 
 bool Cluster::set_labels(PodName const& name, Labels labels) {
@@ -328,6 +344,44 @@ bool Cluster::scale(ObjectName const& name, int replicas) {
   return true;
 }
 
+bool Cluster::roll_out(ObjectName const& name, Rollout how) {
+  auto const index = index_of(name);
+  if (!index) return false;
+  ++workloads_[*index].revision;
+  workloads_[*index].version = ++version_;
+  tasks_.spawn(roll(*index, how, pods_of(name)));
+  return true;
+}
+
+awaitable<void> Cluster::roll(std::size_t index, Rollout how, std::vector<PodName> old) {
+  auto const revision = workloads_[index].revision;
+  std::size_t made = 0;
+  std::function<bool()> const next_is_ready = [&] {
+    return workloads_[index].revision != revision || ready_pods_of(index, revision) >= made;
+  };
+  for (auto const& name : old) {
+    ++made;
+    if (how == Rollout::in_place) {
+      delete_pod(name);
+    } else {
+      workloads_[index].surge = 1;
+      reconcile(index);
+    }
+    co_await changed_.wait_for(next_is_ready, kNever);
+    if (workloads_[index].revision != revision) co_return;
+    if (how == Rollout::in_place) continue;
+    workloads_[index].surge = 0;
+    delete_pod(name);
+  }
+}
+
+std::size_t Cluster::ready_pods_of(std::size_t index, int revision) const {
+  return static_cast<std::size_t>(std::ranges::count_if(pods_, [&](auto const& entry) {
+    Pod const& pod = *entry.second;
+    return pod.owner == index && pod.revision == revision && pod.spec.ready && !pod.deleting;
+  }));
+}
+
 bool Cluster::delete_workload(ObjectName const& name) {
   auto const index = index_of(name);
   if (!index) return false;
@@ -358,6 +412,7 @@ std::optional<std::size_t> Cluster::index_of(ObjectName const& name) const {
 
 std::string Cluster::pod_name_for(Workload const& workload) {
   auto const& spec = workload.spec;
+  auto const revision = static_cast<std::uint64_t>(workload.revision);
   switch (spec.kind) {
     case WorkloadKind::stateful_set:
       for (int i = 0;; ++i) {
@@ -365,22 +420,31 @@ std::string Cluster::pod_name_for(Workload const& workload) {
         if (!pods_.contains(ObjectName(spec.namespace_, name))) return name;
       }
     case WorkloadKind::deployment:
-      return fmt::format("{}-{}-{}", spec.name, letters(hash_of(spec.name), 10),
+      return fmt::format("{}-{}-{}", spec.name, letters(hash_of(spec.name) + revision, 10),
                          letters(++names_ + hash_of(spec.namespace_), 5));
     default:
       return fmt::format("{}-{}", spec.name, letters(++names_ + hash_of(spec.namespace_), 5));
   }
 }
 
-// As the controllers do: a pod that is being deleted does not count.
+// As the controllers do: a pod that is being deleted does not count; but in a StatefulSet its name
+// is taken until it is gone.
 void Cluster::reconcile(std::size_t index) {
   auto const spec = workloads_[index].spec;
+  auto const wanted = spec.replicas + workloads_[index].surge;
   auto alive = pods_of(ObjectName(spec.namespace_, spec.name));
-  for (auto n = static_cast<int>(alive.size()); n > spec.replicas; --n) {
+  for (auto n = static_cast<int>(alive.size()); n > wanted; --n) {
     delete_pod(alive.back());
     alive.pop_back();
   }
-  for (auto n = static_cast<int>(alive.size()); n < spec.replicas; ++n) create_owned(index);
+  if (spec.kind == WorkloadKind::stateful_set && is_going(index)) return;
+  for (auto n = static_cast<int>(alive.size()); n < wanted; ++n) create_owned(index);
+}
+
+bool Cluster::is_going(std::size_t index) const {
+  return std::ranges::any_of(pods_, [&](auto const& entry) {
+    return entry.second->owner == index && entry.second->deleting;
+  });
 }
 
 void Cluster::create_owned(std::size_t index) {
@@ -405,6 +469,11 @@ Pod const* Cluster::find_pod(PodName const& name) const {
   return at == pods_.end() ? nullptr : at->second.get();
 }
 
+int Cluster::requests_seen(std::string const& target) const {
+  auto const at = requests_.find(target);
+  return at == requests_.end() ? 0 : at->second;
+}
+
 Service const* Cluster::find_service(ObjectName const& name) const {
   auto const at = services_.find(name);
   return at == services_.end() ? nullptr : at->second.get();
@@ -425,6 +494,9 @@ std::vector<PodName> Cluster::pods_of(ObjectName const& workload) const {
   for (auto const& [name, pod] : pods_) {
     if (!pod->owner || pod->deleting) continue;
     auto const& spec = workloads_[*pod->owner].spec;
+    auto const& phase = pod->spec.phase;
+    auto const over = phase == "Failed" || phase == "Succeeded";
+    if (over && spec.kind != WorkloadKind::job) continue;
     if (spec.namespace_ == workload.namespace_ && spec.name == workload.name) {
       found.push_back(pod.get());
     }

@@ -41,6 +41,7 @@ struct PodSpec {
   Labels labels;
   bool ready = true;
   std::string phase = "Running";  // Pending (scheduled, no sandbox yet), Running, Succeeded, Failed
+  std::string reason;             // of the phase, as status.reason: "Evicted"
   std::string node = "lab-node";  // empty: not scheduled
   std::vector<ContainerPort> container_ports = standard_container_ports();
   std::vector<ContainerPort> sidecar_ports;  // of an init container that goes on running
@@ -75,6 +76,12 @@ enum class WorkloadKind {
   replication_controller
 };
 
+// How a workload's pods are replaced by those of its next revision, one by one.
+enum class Rollout {
+  surge,    // a new pod is Ready before an old one is deleted: maxSurge 1, maxUnavailable 0
+  in_place  // an old one is deleted before its successor is made: maxSurge 0, maxUnavailable 1
+};
+
 // One of a selector's matchExpressions.
 struct Expression {
   std::string key;
@@ -107,6 +114,7 @@ struct Pod {
   std::chrono::system_clock::time_point ready_since;
   int restarts = 0;
   std::optional<std::size_t> owner;  // index of its workload
+  int revision = 0;                  // of the workload that it was made from
   std::shared_ptr<Sandbox> sandbox;  // null while Pending
 };
 
@@ -125,6 +133,8 @@ struct Workload {
   std::chrono::system_clock::time_point created;
   bool removed = false;
   bool completed = false;  // a job
+  int revision = 0;        // grows with each rollout
+  int surge = 0;           // pods beyond the replicas that a rollout has just now
 };
 
 // One entry of the watch history: of a pod or of a service. `before` is null when it was added;
@@ -148,6 +158,8 @@ class Cluster {
   static constexpr Duration kGrace = std::chrono::seconds(1);
   // Changes kept for watches; an older resourceVersion is answered with 410.
   static constexpr std::size_t kMaxHistory = 20'000;
+  // Different targets of HTTP requests that are counted; later ones are not.
+  static constexpr std::size_t kMaxRequests = 100'000;
 
   explicit Cluster(asio::any_io_executor executor);
   ~Cluster();  // stop() first
@@ -165,6 +177,9 @@ class Cluster {
   bool set_ready(PodName const& name, bool ready);
   bool set_phase(PodName const& name, std::string phase);
   bool set_labels(PodName const& name, Labels labels);
+  // As a kubelet short of memory or disk: Failed with the reason Evicted, the containers and the
+  // sandbox are gone, the object stays.
+  bool evict_pod(PodName const& name);
   // The container ends (open connections too) and is back, Ready, after `downtime`. The sandbox
   // stays.
   bool restart_container(PodName const& name, Duration downtime = {});
@@ -177,8 +192,20 @@ class Cluster {
   void add_workload(WorkloadSpec spec);
   void add_deployment(std::string const& namespace_, std::string const& name, int replicas = 1);
   bool scale(ObjectName const& workload, int replicas);
+  // Replaces each pod it has now; the next one once the last new one is Ready. Another rollout of
+  // it takes over.
+  bool roll_out(ObjectName const& workload, Rollout how);
   bool delete_workload(ObjectName const& workload);  // its pods too
   bool complete_job(ObjectName const& job);          // its pods have Succeeded
+
+  // The node answers nobody: dials of its pods fail. Nothing is changed in its pods. (Tunnels that
+  // are open fall silent by ApiServer::freeze_tunnels.)
+  void lose_node(std::string node) { lost_nodes_.insert(std::move(node)); }
+  void find_node(std::string const& node) { lost_nodes_.erase(node); }
+  bool has_lost(std::string const& node) const { return lost_nodes_.contains(node); }
+
+  // How many HTTP requests for this target ("/a?b") the pods' servers have read, all together.
+  int requests_seen(std::string const& target) const;
 
   Pod const* find_pod(PodName const& name) const;
   Service const* find_service(ObjectName const& name) const;
@@ -188,7 +215,8 @@ class Cluster {
   std::map<ObjectName, std::shared_ptr<Pod const>> const& pods() const { return pods_; }
   std::map<ObjectName, std::shared_ptr<Service const>> const& services() const { return services_; }
   std::vector<Workload> const& workloads() const { return workloads_; }
-  // Pods of a workload that are not being deleted, oldest first.
+  // Pods of a workload that are at work or will be, oldest first: not those that are being deleted,
+  // nor those of a workload other than a job that have ended.
   std::vector<PodName> pods_of(ObjectName const& workload) const;
 
   std::uint64_t version() const { return version_; }
@@ -218,7 +246,10 @@ class Cluster {
   void record(Versions<Object> Change::*of, Versions<Object> versions, bool deleted);
   std::shared_ptr<Sandbox> make_sandbox(PodSpec const& spec);
   std::optional<std::size_t> index_of(ObjectName const& workload) const;
+  std::size_t ready_pods_of(std::size_t workload, int revision) const;
+  bool is_going(std::size_t workload) const;
   void reconcile(std::size_t workload);
+  awaitable<void> roll(std::size_t workload, Rollout how, std::vector<PodName> old);
   void create_owned(std::size_t workload);
   std::string pod_name_for(Workload const& workload);
   void end_pod_now(PodName const& name, std::string const& uid);
@@ -234,6 +265,8 @@ class Cluster {
   std::set<std::string> namespaces_{"default"};
   std::map<ObjectName, std::shared_ptr<Pod const>> pods_;
   std::map<ObjectName, std::shared_ptr<Service const>> services_;
+  std::set<std::string> lost_nodes_;
+  std::map<std::string, int> requests_;
   std::vector<Workload> workloads_;  // never erased, so that an index stays good
   std::deque<Change> history_;
   std::uint64_t forgotten_ = 0;  // dropped from the front, ever

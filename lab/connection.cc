@@ -512,6 +512,13 @@ awaitable<bool> Connection::upgrade(Exchange const& exchange) {
   }
   auto const& path = *exchange.resource;
   auto const* const pod = state_.cluster.find_pod(PodName(path.namespace_, path.name));
+  if (state_.cluster.has_lost(pod->spec.node)) {
+    co_return co_await send_answer(
+        exchange,
+        status_answer(
+            500, "error dialing backend: dial tcp 192.0.2.10:10250: connect: no route to host"),
+        std::string());
+  }
   auto const sandbox = pod->sandbox;
   if (!sandbox) {
     auto text = fmt::format("failed to find sandboxID for pod {}_{}({})", path.name,

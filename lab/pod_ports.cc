@@ -266,6 +266,7 @@ class HttpConversation {
       co_await send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       co_return false;
     }
+    if (program_->saw) program_->saw(request->target);
     if (request->expects_continue) {
       auto const sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
       if (!sent) co_return false;

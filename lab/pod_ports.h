@@ -46,9 +46,10 @@ std::vector<ContainerPort> standard_container_ports();
 struct PodProgram {
   std::string pod;
   std::string node;
-  bool ready = true;                    // what /healthz says
-  std::function<void(bool)> set_ready;  // GET /ready, /unready
-  std::function<void(int)> exit;        // GET /exit?code=N
+  bool ready = true;                                   // what /healthz says
+  std::function<void(bool)> set_ready;                 // GET /ready, /unready
+  std::function<void(int)> exit;                       // GET /exit?code=N
+  std::function<void(std::string const& target)> saw;  // the head of each HTTP request
 };
 
 // Runs one connection of one port to its end; the socket's owner closes it then.

@@ -124,6 +124,7 @@ Json pod_status(Pod const& pod) {
   auto const& spec = pod.spec;
   auto const running = spec.phase == "Running";
   Json json{{"phase", spec.phase}};
+  if (!spec.reason.empty()) json["reason"] = spec.reason;
   Json conditions = Json::array();
   conditions.push_back(condition("Initialized", running, pod.created));
   conditions.push_back(condition("Ready", spec.ready, pod.ready_since));

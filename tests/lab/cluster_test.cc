@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "lab/cluster.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 
 #include "base/wakeup.h"
@@ -55,6 +57,69 @@ TEST_F(LabClusterTest, KeepsStatefulNames) {
   spec.name = "db";
   cluster_.add_workload(spec);
   EXPECT_THAT(pods_of("db"), testing::ElementsAre(PodName("default", "db-0")));
+}
+
+TEST_F(LabClusterTest, AStatefulNameIsTakenUntilItsPodIsGone) {
+  WorkloadSpec spec;
+  spec.kind = WorkloadKind::stateful_set;
+  spec.name = "db";
+  cluster_.add_workload(spec);
+  PodName const db("default", "db-0");
+  auto const uid = cluster_.find_pod(db)->uid;
+  cluster_.delete_pod(db, 5ms);
+  EXPECT_TRUE(pods_of("db").empty());
+  run([](LabClusterTest& t, PodName name, std::string old) -> awaitable<void> {
+    std::function<bool()> const done = [&] {
+      auto const* const pod = t.cluster_.find_pod(name);
+      return pod != nullptr && pod->uid != old && pod->spec.ready;
+    };
+    auto const ready = co_await t.wait_for(done);
+    EXPECT_TRUE(ready);
+  }(*this, db, uid));
+}
+
+TEST_F(LabClusterTest, ReplacesAnEvictedPodAndKeepsItsObject) {
+  cluster_.add_deployment("default", "web", 1);
+  auto const old = pods_of("web").at(0);
+  EXPECT_TRUE(cluster_.evict_pod(old));
+  EXPECT_EQ(cluster_.find_pod(old)->spec.phase, "Failed");
+  EXPECT_EQ(cluster_.find_pod(old)->spec.reason, "Evicted");
+  EXPECT_TRUE(cluster_.find_pod(old)->sandbox->closed());
+  ASSERT_EQ(pods_of("web").size(), 1U);
+  EXPECT_NE(pods_of("web").at(0), old);
+}
+
+TEST_F(LabClusterTest, RollsOut) {
+  for (auto const how : {Rollout::surge, Rollout::in_place}) {
+    SCOPED_TRACE(static_cast<int>(how));
+    std::string const name = how == Rollout::surge ? "surge" : "in-place";
+    WorkloadSpec spec;
+    spec.name = name;
+    spec.replicas = 3;
+    spec.ready_after = 5ms;
+    cluster_.add_workload(spec);
+    auto const before = pods_of(name);
+    std::size_t fewest = 3;
+    std::size_t most = 3;
+    ASSERT_TRUE(cluster_.roll_out(ObjectName("default", name), how));
+    run([](LabClusterTest& t, std::string workload, std::vector<PodName> old, std::size_t& least,
+           std::size_t& greatest) -> awaitable<void> {
+      std::function<bool()> const done = [&] {
+        auto const now = t.pods_of(workload);
+        auto const ready = static_cast<std::size_t>(std::ranges::count_if(
+            now, [&](auto const& pod) { return t.cluster_.find_pod(pod)->spec.ready; }));
+        least = std::min(least, ready);
+        greatest = std::max(greatest, now.size());
+        return ready == 3 && std::ranges::none_of(now, [&](auto const& pod) {
+                 return std::ranges::find(old, pod) != old.end();
+               });
+      };
+      auto const rolled = co_await t.wait_for(done);
+      EXPECT_TRUE(rolled);
+    }(*this, name, before, fewest, most));
+    EXPECT_EQ(fewest, how == Rollout::surge ? 3U : 2U);
+    EXPECT_EQ(most, how == Rollout::surge ? 4U : 3U);
+  }
 }
 
 TEST_F(LabClusterTest, ScalesDownAndUp) {

@@ -33,10 +33,6 @@ Checker::Entry const* Checker::find(std::string_view id) const {
   return at == entries_.end() ? nullptr : &at->second;
 }
 
-Evidence Checker::evidence_of(Entry const& entry) {
-  return entry.tracker.connected() ? entry.subject->evidence() : Evidence{};
-}
-
 void Checker::register_forward(events::ForwardRef forward, config::HealthCheck settings,
                                Subject& subject, Status initial) {
   if (stopped_) return;
@@ -141,19 +137,19 @@ void Checker::record_activity(std::string_view id) {
 
 void Checker::doubt(std::string_view id) {
   resume(id, [](Entry& entry, TimePoint now, Actions& out) {
-    entry.tracker.doubt(evidence_of(entry), now, out);
+    entry.tracker.doubt(entry.subject->evidence(), now, out);
   });
 }
 
 void Checker::probe_result(std::string_view id, Ticket ticket, ProbeVerdict const& verdict) {
   resume(id, [&](Entry& entry, TimePoint now, Actions& out) {
-    entry.tracker.probe_result(ticket, verdict, evidence_of(entry), now, out);
+    entry.tracker.probe_result(ticket, verdict, entry.subject->evidence(), now, out);
   });
 }
 
 void Checker::ping_result(std::string_view id, Ticket ticket, bool answered) {
   resume(id, [&](Entry& entry, TimePoint now, Actions& out) {
-    entry.tracker.ping_result(ticket, answered, evidence_of(entry), now, out);
+    entry.tracker.ping_result(ticket, answered, entry.subject->evidence(), now, out);
   });
 }
 
@@ -217,7 +213,7 @@ TimePoint Checker::tick() {
   }
   for (std::string const& id : due) {
     resume(id, [](Entry& entry, TimePoint at, Actions& out) {
-      entry.tracker.tick(evidence_of(entry), at, out);
+      entry.tracker.tick(entry.subject->evidence(), at, out);
     });
   }
   TimePoint at = kNever;

@@ -36,8 +36,8 @@ class Subject {
   // Pings the tunnel. One that is stalled for a reason of ours (nobody reads) but shows life in
   // another way counts as answered.
   virtual void start_ping(Ticket ticket, TimePoint deadline) = 0;
-  // Asked for while there is a tunnel, at each check and within mark_connected: cheap, changes
-  // nothing, and knows the new tunnel already.
+  // Asked for at each check and within mark_connected: cheap, changes nothing, and knows the new
+  // tunnel already.
   virtual Evidence evidence() const = 0;
 };
 
@@ -115,7 +115,6 @@ class Checker {
 
   Entry* find(std::string_view id);
   Entry const* find(std::string_view id) const;
-  static Evidence evidence_of(Entry const& entry);
   void perform(std::string id, Actions actions);
   void publish(Entry& entry, Action const& action);
   template <class Step>

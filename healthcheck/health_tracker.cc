@@ -251,8 +251,16 @@ void HealthTracker::tick(Evidence const& evidence, TimePoint now, Actions& out) 
     give_up_overdue(now, out);
     if (now >= next_verdict_) seek_verdict(now, out);
     probe_if_due(now, out);
+  } else if (evidence.logging_in) {
+    wait_for_login(now);
   }
   settle(now, out);
+}
+
+// A person who is asked for a password is no failure: trying begins once that is over. The plugin's
+// own limit ends what nobody answers.
+void HealthTracker::wait_for_login(TimePoint now) {
+  if (now >= trying_limit()) trying_since_ = now;
 }
 
 TimePoint HealthTracker::deadline() const {
@@ -312,7 +320,8 @@ void HealthTracker::seek_verdict(TimePoint now, Actions& out) {
   }
   bool const unproven =
       status_ == Status::stale ? !staleness(now).has_value() : status_ != Status::active;
-  if (unproven && !port_bad_ && !doubt_) doubt_ = now;
+  // A probe that is under way will say.
+  if (unproven && !port_bad_ && !doubt_ && !probe_) doubt_ = now;
 }
 
 void HealthTracker::probe_if_due(TimePoint now, Actions& out) {

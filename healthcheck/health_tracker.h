@@ -63,6 +63,8 @@ struct Evidence {
   TimePoint tunnel_since{};               // when this tunnel came up
   bool accepted_connection_open = false;  // a user's connection that the pod's port accepted
   bool pod_ready = true;                  // false: not Ready, and the forward minds
+  // Without a tunnel: a login plugin runs for it, which may wait for a person.
+  bool logging_in = false;
 };
 
 struct StartProbe {
@@ -186,6 +188,7 @@ class HealthTracker {
   bool in_grace(TimePoint now) const;
   bool outlived_grace(TimePoint now) const;
   bool waits_for_tunnel() const { return !connected_ || suspect_; }
+  void wait_for_login(TimePoint now);
   TimePoint trying_limit() const;
   TimePoint grace_end() const;
   TimePoint probe_due() const;

@@ -58,6 +58,8 @@ class Credentials {
 
   // The plugin's name as messages call it; empty = there is none.
   std::string plugin() const { return plugin_ ? (*plugin_)->name() : std::string(); }
+  // Somebody waits for the plugin, which may ask a person.
+  bool logging_in() const { return plugin_ && (*plugin_)->awaited(); }
 
   // The headers of credentials without a plugin. Reads the token file if the last try is older than
   // kTokenFilePeriod; if that fails the last good token stays. Errc::unauthorized when there never

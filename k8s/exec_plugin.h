@@ -48,6 +48,8 @@ class ExecPlugin {
   awaitable<Result<SharedLogin>> login(std::uint64_t refused);
   // As messages call it.
   std::string name() const { return plugin_name(config_); }
+  // Somebody waits for a run, or for its turn at the terminal.
+  bool awaited() const { return !waiting_.empty(); }
 
  private:
   friend class ExecPlugins;

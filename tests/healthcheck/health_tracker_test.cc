@@ -290,6 +290,38 @@ TEST(HealthTrackerTest, AFirstAttemptThatDoesNotEndIsATimeout) {
   EXPECT_THAT(s.last_change().message, testing::HasSubstr("10s"));
 }
 
+// Somebody may be typing a password: that is bounded by the plugin's own limit.
+TEST(HealthTrackerTest, ALoginThatLastsIsNoFailure) {
+  Scenario s;
+  s.evidence.logging_in = true;
+  s.advance(seconds(55));
+  EXPECT_THAT(s.events(), ElementsAre("-> Starting"));
+  s.evidence.logging_in = false;
+  s.advance(seconds(10));
+  EXPECT_THAT(s.events(), ElementsAre("Starting -> Error timeout"));
+}
+
+TEST(HealthTrackerTest, APluginThatFailsIsErrorAtOnce) {
+  Scenario s;
+  s.evidence.logging_in = true;
+  s.advance(seconds(60));
+  s.fail(Reason::auth_plugin, "did not end");
+  EXPECT_THAT(s.events(), ElementsAre("-> Starting", "Starting -> Error auth-plugin"));
+  s.advance(minutes(10));
+  EXPECT_THAT(s.events(), IsEmpty());
+}
+
+TEST(HealthTrackerTest, ALoginAfterALossIsReconnectingUntilItIsOver) {
+  Scenario s = active_for(seconds(20));
+  s.lose();
+  s.evidence.logging_in = true;
+  s.advance(seconds(50));
+  EXPECT_THAT(s.events(), ElementsAre("Active -> Reconnecting network"));
+  s.evidence.logging_in = false;
+  s.advance(seconds(30));
+  EXPECT_THAT(s.events(), ElementsAre("Reconnecting -> Error network"));
+}
+
 TEST(HealthTrackerTest, WithoutGraceTheFirstAttemptMayBegin) {
   config::HealthCheck settings;
   settings.startup_grace = milliseconds(0);
@@ -567,6 +599,17 @@ TEST(HealthTrackerTest, ThePortIsTriedByPodProbe) {
   Scenario s = active_for(seconds(1));
   s.advance(seconds(130));
   EXPECT_THAT(s.probes(), ElementsAre(seconds(60), seconds(120)));
+}
+
+TEST(HealthTrackerTest, AFirstProbeThatOutlastsIntervalsIsTheOnlyOne) {
+  config::HealthCheck settings;
+  settings.interval = milliseconds(100);
+  Scenario s(settings);
+  s.port = Port::hears_nothing;
+  s.connect();
+  s.advance(seconds(30));
+  EXPECT_EQ(s.status(), Status::active);
+  EXPECT_THAT(s.probes(), ElementsAre(seconds(0)));
 }
 
 TEST(HealthTrackerTest, UserTrafficPutsTheProbeOff) {

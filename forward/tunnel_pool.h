@@ -78,6 +78,7 @@ class TunnelPool {
   std::optional<TunnelId> place(TimePoint now);
   // The tunnel to probe: in turn too, good ones first.
   std::optional<TunnelId> next_to_probe(TimePoint now);
+  void probe_next(TunnelId id) { last_probed_ = id - 1; }
   // Queues a connection until `hold` after `arrived`. False: the queue is full or holding is off.
   bool hold(ConnectionId connection, TimePoint arrived);
   // Held connections that can be placed now; each counts as a connection of its tunnel.

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/turns.h"
 #include "forward/port_owner.h"
-#include "healthcheck/probe.h"
 
 namespace kportal::forward {
 namespace {
@@ -81,6 +80,7 @@ void Worker::start(std::unique_ptr<net::Listener> listener) {
 std::unique_ptr<net::Listener> Worker::retire() {
   machine_.stop();
   carry_out();
+  for (ConnectionFailure& each : failures_.due(kNever)) publish(std::move(each));
   retired_ = true;
   access_ = k8s::Subscription();
   tasks_.cancel();
@@ -105,7 +105,7 @@ awaitable<void> Worker::stop() {
   pumps_.cancel();
   co_await pumps_.join();
   relays_.clear();
-  for (auto const& [id, tunnel] : tunnels_) tunnel.connection->close();
+  for (auto const& [id, tunnel] : tunnels_) tunnel->connection()->close();
   co_await tasks_.join();
   if (cluster_tasks_) co_await cluster_tasks_->join();
   co_await tunnel_tasks_.join();
@@ -142,7 +142,8 @@ awaitable<void> Worker::run() {
     machine_.tick(now);
     carry_out();
     TimePoint const setup = cluster_.cluster ? kNever : next_setup_;
-    sleeping_until_ = std::min(machine_.deadline(), setup);
+    for (ConnectionFailure& each : failures_.due(now)) publish(std::move(each));
+    sleeping_until_ = std::min({machine_.deadline(), failures_.deadline(), setup});
     bool const woken = co_await wake_.wait_until(sleeping_until_);
     static_cast<void>(woken);
   }
@@ -284,7 +285,7 @@ void Worker::look_at_target(TimePoint now) {
     TunnelInfo const& tunnel = *machine_.pool().find(id);
     in_use.push_back(tunnel.pod_uid);
     // Of a tunnel to another cluster this one knows nothing.
-    bool const ours = tunnels_.at(id).cluster == cluster_.cluster;
+    bool const ours = &tunnels_.at(id)->cluster() == cluster_.cluster.get();
     if (ours && target_->gone(tunnel.pod, tunnel.pod_uid)) gone.push_back(id);
   }
   auto const choices = target_->choose(std::move(in_use));
@@ -297,13 +298,28 @@ void Worker::look_at_target(TimePoint now) {
       log::warn("{}: {}", id_, best.warning);
     }
   }
-  std::string const pod = machine_.current_pod();
-  std::string const uid = machine_.current_uid();
-  std::uint64_t const unrest = target_->unrest(pod, uid);
-  bool const news = std::exchange(unrest_, unrest) != unrest;
-  if (news && !target_->gone(pod, uid)) shared_.checker.doubt(id_);
+  look_for_unrest();
   if (choices->has_error()) tell_renewal_failed(choices->error());
   machine_.resolved(*choices, gone, now);
+}
+
+// Pods in use whose container restarted, or whose readiness changed, since the last look.
+void Worker::look_for_unrest() {
+  std::map<std::string, std::uint64_t> seen;
+  bool news = false;
+  for (TunnelId const id : tunnels_in_use()) {
+    TunnelInfo const& tunnel = *machine_.pool().find(id);
+    bool const ours = &tunnels_.at(id)->cluster() == cluster_.cluster.get();
+    if (!ours || target_->gone(tunnel.pod, tunnel.pod_uid)) continue;
+    std::uint64_t const unrest = target_->unrest(tunnel.pod, tunnel.pod_uid);
+    seen.emplace(tunnel.pod_uid, unrest);
+    auto const before = unrest_.find(tunnel.pod_uid);
+    if (before == unrest_.end() || before->second == unrest) continue;
+    machine_.probe_next(id);
+    news = true;
+  }
+  unrest_ = std::move(seen);
+  if (news) shared_.checker.doubt(id_);
 }
 
 // Of the way that an edit of the kubeconfig leads; while the tunnel of before serves, no status
@@ -334,15 +350,9 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
     tell_renewal_failed(dialled.error());
     machine_.dial_failed(id, dialled.error(), now);
   } else {
-    Tunnel tunnel;
-    tunnel.cluster = cluster;
-    tunnel.connection = std::move(dialled->connection);
-    tunnel.transport = k8s::to_word(dialled->transport);
-    tunnel.pod = choice.pod;
-    tunnel.port = choice.port;
-    tunnel.since = now;
-    tunnel.dial_time = duration_cast<milliseconds>(now - began);
-    tunnels_.emplace(id, std::move(tunnel));
+    tunnels_.emplace(id,
+                     std::make_shared<Tunnel>(cluster, std::move(*dialled), choice, began, now));
+    unrest_.try_emplace(choice.uid, target_->unrest(choice.pod, choice.uid));
     renewing_ = false;
     tunnel_tasks_.spawn(serve(id));
     machine_.dialled(id, now);
@@ -351,8 +361,8 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
 }
 
 awaitable<void> Worker::serve(TunnelId id) {
-  auto const connection = tunnels_.at(id).connection;
-  error_code const ended = co_await connection->run();
+  auto const tunnel = tunnels_.at(id);
+  error_code const ended = co_await tunnel->connection()->run();
   tunnel_ended(id, ended);
   carry_out();
 }
@@ -360,9 +370,10 @@ awaitable<void> Worker::serve(TunnelId id) {
 void Worker::tunnel_ended(TunnelId id, error_code why) {
   auto const at = tunnels_.find(id);
   if (at == tunnels_.end()) return;
-  bool const lived = at->second.lived;
-  if (why == Errc::ping_timeout) at->second.cluster->distrust_connections();
-  std::string const place = fmt::format("tunnel by {}", at->second.cluster->rest().server());
+  bool const lived = at->second->lived();
+  k8s::Cluster& cluster = at->second->cluster();
+  if (why == Errc::ping_timeout) cluster.distrust_connections();
+  std::string const place = fmt::format("tunnel by {}", cluster.rest().server());
   tunnels_.erase(at);
   machine_.tunnel_closed(id, io_error(why, place), lived, Clock::now());
 }
@@ -370,7 +381,7 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
 void Worker::proved_alive(TunnelId id) {
   auto const at = tunnels_.find(id);
   if (at == tunnels_.end()) return;
-  at->second.lived = true;
+  at->second->proved_alive();
   machine_.proved_alive(id);
 }
 
@@ -390,10 +401,8 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
 
 awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::ProbeMethod method,
                                                           TimePoint deadline) {
-  Tunnel const tunnel = tunnels_.at(id);
-  std::uint32_t const request = next_request_++;
-  auto verdict =
-      co_await healthcheck::probe_port(*tunnel.connection, tunnel.port, request, method, deadline);
+  auto const tunnel = tunnels_.at(id);
+  auto verdict = co_await tunnel->probe(next_request_++, method, deadline);
   TimePoint const now = Clock::now();
   machine_.probed(id, verdict.good(), now);
   if (verdict.good()) {
@@ -408,25 +417,23 @@ awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::P
 // Any tunnel that answers proves life.
 awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
   TimePoint const asked = Clock::now();
-  std::map<TunnelId, std::shared_ptr<net::SpdyConnection>> connections;
+  std::map<TunnelId, std::shared_ptr<Tunnel>> tunnels;
   for (TunnelId const id : tunnels_in_use()) {
     auto const at = tunnels_.find(id);
-    if (at != tunnels_.end()) connections.emplace(id, at->second.connection);
+    if (at != tunnels_.end()) tunnels.insert(*at);
   }
-  for (auto const& [id, connection] : connections) connection->ping();
+  for (auto const& [id, tunnel] : tunnels) tunnel->ping();
   bool answered = false;
   for (TimePoint now = asked; !answered && now < deadline; now = Clock::now()) {
     co_await sleep_until(std::min(deadline, now + kLook));
-    for (auto const& [id, connection] : connections) {
-      if (connection->last_received() <= asked) continue;
+    for (auto const& [id, tunnel] : tunnels) {
+      if (!tunnel->heard_since(asked)) continue;
       answered = true;
       proved_alive(id);
     }
   }
-  // No answer can come through: the connection itself asks TCP then, and ends if that is silent.
-  bool const stalled = std::ranges::any_of(connections, [](auto const& entry) {
-    return entry.second->reading_paused() || entry.second->writing_since() != kNever;
-  });
+  bool const stalled =
+      std::ranges::any_of(tunnels, [](auto const& entry) { return entry.second->stalled(); });
   shared_.checker.ping_result(id_, ticket, answered || stalled);
 }
 
@@ -437,8 +444,8 @@ void Worker::relay_left(ConnectionId connection, ConnectionEnd end) {
   bool const failed = end.error.has_value();
   // Its relays hear of the tunnel's end before serve() does; they must not be placed there again.
   auto const tunnel = tunnels_.find(relay.tunnel());
-  if (tunnel != tunnels_.end() && tunnel->second.connection->ended()) {
-    tunnel_ended(tunnel->first, tunnel->second.connection->end_reason());
+  if (tunnel != tunnels_.end() && tunnel->second->connection()->ended()) {
+    tunnel_ended(tunnel->first, tunnel->second->connection()->end_reason());
   }
   machine_.connection_ended(connection, relay.tunnel(), relay.arrived(), std::move(end),
                             Clock::now());
@@ -457,15 +464,14 @@ void Worker::erase_relay(ConnectionId connection) {
 
 void Worker::bytes_sent(TunnelId tunnel, std::size_t) {
   if (auto const at = tunnels_.find(tunnel); at != tunnels_.end()) {
-    at->second.last_traffic = Clock::now();
+    at->second->sent(Clock::now());
   }
 }
 
 void Worker::bytes_received(TunnelId tunnel, std::size_t, bool first) {
   auto const at = tunnels_.find(tunnel);
   if (at == tunnels_.end()) return;
-  at->second.last_pod_byte = Clock::now();
-  at->second.last_traffic = at->second.last_pod_byte;
+  at->second->received(Clock::now());
   if (first) proved_alive(tunnel);
   if (!first || retired_ || !machine_.pool().is_up(tunnel)) return;
   shared_.checker.record_activity(id_);
@@ -492,14 +498,14 @@ void Worker::act(Dial const& action) {
 
 void Worker::act(CloseTunnel const& action) {
   if (auto const at = tunnels_.find(action.tunnel); at != tunnels_.end()) {
-    at->second.connection->close();
+    at->second->connection()->close();
   }
 }
 
 void Worker::act(PlaceConnection const& action) {
-  auto const& tunnel = tunnels_.at(action.tunnel);
+  Tunnel const& tunnel = *tunnels_.at(action.tunnel);
   relays_.at(action.connection)
-      ->place(action.tunnel, tunnel.connection, tunnel.port, next_request_++);
+      ->place(action.tunnel, tunnel.connection(), tunnel.port(), next_request_++);
 }
 
 void Worker::act(ResetConnection const& action) {
@@ -514,30 +520,40 @@ void Worker::act(ResetConnection const& action) {
 
 void Worker::publish_failed(events::Reason reason, std::string message, std::string pod) {
   if (retired_) return;
+  ConnectionFailure failure;
+  failure.reason = reason;
+  failure.message = std::move(message);
+  failure.pod = std::move(pod);
+  if (failures_.tell(failure, Clock::now())) {
+    publish(std::move(failure));
+  } else if (failures_.deadline() < sleeping_until_) {
+    wake_.set();
+  }
+}
+
+void Worker::publish(ConnectionFailure failure) {
   events::ConnectionFailed failed;
   failed.forward = ref();
-  failed.reason = reason;
-  failed.message = std::move(message);
-  failed.pod = std::move(pod);
+  failed.reason = failure.reason;
+  failed.message = std::move(failure.message);
+  failed.pod = std::move(failure.pod);
   shared_.bus.publish(std::move(failed));
 }
 
 void Worker::act(MarkConnected const& action) {
-  Tunnel const& tunnel = tunnels_.at(action.tunnel);
+  Tunnel const& tunnel = *tunnels_.at(action.tunnel);
   events::ForwardConnected connected;
   connected.forward = ref();
-  connected.pod = tunnel.pod;
-  connected.transport = tunnel.transport;
-  connected.dial = tunnel.dial_time;
+  connected.pod = tunnel.pod();
+  connected.transport = tunnel.transport();
+  connected.dial = tunnel.dial_time();
   connected.refresh = action.refresh;
   shared_.bus.publish(std::move(connected));
-  unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
-  shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
+  shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod());
   shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
 }
 
 void Worker::act(MarkMoved const& action) {
-  unrest_ = target_->unrest(machine_.current_pod(), machine_.current_uid());
   shared_.checker.mark_connected(id_, action.tunnel, machine_.current_pod());
   shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
 }
@@ -592,17 +608,15 @@ void Worker::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
 healthcheck::Evidence Worker::evidence() const {
   healthcheck::Evidence evidence;
   auto const primary = machine_.pool().primary();
+  evidence.logging_in = cluster_.cluster && cluster_.cluster->credentials().logging_in();
   if (!primary || !tunnels_.contains(*primary)) return evidence;
-  evidence.tunnel_since = tunnels_.at(*primary).since;
+  evidence.tunnel_since = tunnels_.at(*primary)->since();
   evidence.pod_ready = false;
   for (TunnelId const id : tunnels_in_use()) {
     auto const at = tunnels_.find(id);
     if (at == tunnels_.end()) continue;
-    Tunnel const& tunnel = at->second;
-    evidence.last_pod_byte = std::max(evidence.last_pod_byte, tunnel.last_pod_byte);
-    evidence.last_traffic = std::max(evidence.last_traffic, tunnel.last_traffic);
-    evidence.last_life = std::max(evidence.last_life, tunnel.connection->last_received());
-    evidence.pod_ready = evidence.pod_ready || target_->vouches_for(tunnel.pod);
+    at->second->add_to(evidence);
+    evidence.pod_ready = evidence.pod_ready || target_->vouches_for(at->second->pod());
   }
   TimePoint const now = Clock::now();
   evidence.accepted_connection_open =

@@ -12,7 +12,9 @@
 #include "base/wakeup.h"
 #include "config/config.h"
 #include "events/bus.h"
+#include "forward/failure_digest.h"
 #include "forward/relay.h"
+#include "forward/tunnel.h"
 #include "forward/worker_machine.h"
 #include "healthcheck/checker.h"
 #include "k8s/cluster_pool.h"
@@ -63,19 +65,6 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::string id() const { return spec_.id(); }
 
  private:
-  struct Tunnel {
-    std::shared_ptr<k8s::Cluster> cluster;  // by which it was dialled
-    std::shared_ptr<net::SpdyConnection> connection;
-    std::string transport;
-    std::string pod;
-    std::uint16_t port = 0;
-    TimePoint since;
-    std::chrono::milliseconds dial_time;
-    TimePoint last_pod_byte{};
-    TimePoint last_traffic{};
-    bool lived = false;  // a pod's byte or the answer to a ping came
-  };
-
   // What it waits for.
   awaitable<void> run();
   void set_up(TimePoint now);
@@ -96,6 +85,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   void tunnel_ended(TunnelId id, error_code why);
   void proved_alive(TunnelId id);
   void look_at_target(TimePoint now);
+  void look_for_unrest();
   void tell_renewal_failed(Error const& error);
 
   // RelayOwner
@@ -125,6 +115,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
   events::ForwardRef ref() const;
   void publish_failed(events::Reason reason, std::string message, std::string pod);
+  void publish(ConnectionFailure failure);
   std::vector<TunnelId> tunnels_in_use() const;
 
   Shared& shared_;
@@ -147,10 +138,11 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;
-  std::string note_;    // the message of the best choice
-  std::string warned_;  // the last warning of the choice, said once
-  std::uint64_t unrest_ = 0;
-  std::map<TunnelId, Tunnel> tunnels_;
+  std::string note_;                             // the message of the best choice
+  std::string warned_;                           // the last warning of the choice, said once
+  std::map<std::string, std::uint64_t> unrest_;  // of the pods in use, by uid
+  FailureDigest failures_;
+  std::map<TunnelId, std::shared_ptr<Tunnel>> tunnels_;
   std::map<ConnectionId, std::unique_ptr<Relay>> relays_;
   ConnectionId next_connection_ = 1;
   std::uint32_t next_request_ = 0;

@@ -134,6 +134,8 @@ class WorkerMachine {
   void probed(TunnelId tunnel, bool good, TimePoint now);
   // The tunnel to try next: in turn, those that were not found bad first.
   std::optional<TunnelId> next_to_probe(TimePoint now) { return pool_.next_to_probe(now); }
+  // This one is in doubt: its turn is next.
+  void probe_next(TunnelId tunnel) { pool_.probe_next(tunnel); }
 
   void accepted(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptors.h"
+
 namespace kportal {
 namespace {
 
@@ -103,8 +105,10 @@ Error io_error(error_code code, std::string_view what) {
     kind = Errc::port_in_use;
   } else if (code == boost::system::errc::timed_out) {
     kind = Errc::timeout;
+  } else if (lacks_descriptors(code)) {
+    kind = Errc::local;
   }
-  return {kind, fmt::format("{}: {}", what, code.message())};
+  return {kind, fmt::format("{}: {}", what, cause_of(code))};
 }
 
 }  // namespace kportal

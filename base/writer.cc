@@ -8,6 +8,7 @@
 #include <deque>
 #include <fcntl.h>
 #include <mutex>
+#include <optional>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -17,6 +18,8 @@
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "base/descriptors.h"
 
 namespace kportal {
 namespace {
@@ -48,9 +51,24 @@ int open_unshared(int fd) {
   return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-bool is_regular_file(int fd) {
+mode_t type_of(int fd) {
   struct stat status {};
-  return ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  return ::fstat(fd, &status) == 0 ? status.st_mode & S_IFMT : 0;
+}
+
+// O_NONBLOCK: a FIFO without a reader is an error, not a wait.
+int open_to_append(std::string const& path) {
+  int const flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  return ::open(path.c_str(), flags, 0600);
+}
+
+// The path leads to another file now, or to none.
+bool moved_away(int fd, std::string const& path) {
+  struct stat ours {};
+  struct stat there {};
+  if (::fstat(fd, &ours) != 0) return false;
+  if (::stat(path.c_str(), &there) != 0) return errno == ENOENT;
+  return ours.st_dev != there.st_dev || ours.st_ino != there.st_ino;
 }
 
 std::uint64_t count_lines(std::string_view text) {
@@ -68,8 +86,11 @@ std::string_view first_piece(std::string_view queued, std::size_t limit) {
 struct Outlet {
   int fd = -1;
   bool owned = false;  // closed with the Writer
-  bool regular_file = false;
+  std::string path;    // of a file that was opened by it
+  mode_t type = 0;     // S_IFREG, ...
   bool dead = false;
+  std::optional<Writer::News> trouble;  // that was told of and is not over
+  TimePoint reopen_at{};                // not before
   std::size_t max_bytes = 0;
   Writer::LossLine loss_line;
   std::string queue;        // lines with their newlines
@@ -81,7 +102,8 @@ struct Outlet {
   std::string_view pending() const { return std::string_view(queue).substr(written); }
   bool push(std::string_view line);
   void consume(std::size_t bytes);
-  void fail(int error);
+  // A write failed. What is to be told of it, if anything.
+  std::optional<Writer::News> fail(int error);
   void die();
   void say_what_was_lost();
 };
@@ -114,27 +136,19 @@ void Outlet::say_what_was_lost() {
   lost = 0;
 }
 
-void Outlet::fail(int error) {
-  switch (error) {
-    case EINTR:
-      return;
-    case EAGAIN:
-      retry_at = Clock::now() + kBusyRetry;
-      return;
-    case ENOSPC:
-    case EDQUOT:
-    case ENOBUFS:
-    case ENOMEM:
-      retry_at = Clock::now() + Writer::kRetry;
-      return;
-    default:
-      break;
+std::optional<Writer::News> Outlet::fail(int error) {
+  if (error == EINTR) return std::nullopt;
+  if (error == EAGAIN) {
+    retry_at = Clock::now() + kBusyRetry;
+    return std::nullopt;
   }
-  if (regular_file && error != EBADF) {
+  bool const passes = error == ENOSPC || error == EDQUOT || error == ENOBUFS || error == ENOMEM;
+  if (passes || (type == S_IFREG && error != EBADF)) {
     retry_at = Clock::now() + Writer::kRetry;
-  } else {
-    die();
+    return Writer::News::failing;
   }
+  die();
+  return Writer::News::dead;
 }
 
 void Outlet::die() {
@@ -175,8 +189,11 @@ struct Writer::State {
   void run();
   std::vector<Outlet*> wait_until_ready(std::unique_lock<std::mutex>& lock);
   void write_some(std::unique_lock<std::mutex>& lock, Outlet& outlet);
+  void reopen_if_moved(std::unique_lock<std::mutex>& lock, Outlet& outlet);
+  void tell(std::unique_lock<std::mutex>& lock, Outlet& outlet, News news, int error);
 
   WriteCall const write_call;
+  Tell tell_news;
   int wake_pipe[2] = {-1, -1};
 
   std::mutex mutex;
@@ -202,9 +219,10 @@ Writer::State::~State() {
 }
 
 Writer::Target Writer::State::add(Outlet outlet) {
-  outlet.regular_file = is_regular_file(outlet.fd);
+  outlet.type = type_of(outlet.fd);
   std::lock_guard const lock(mutex);
   outlets.push_back(std::move(outlet));
+  wake();  // a pipe's end is watched from now on
   return Target{outlets.size() - 1};
 }
 
@@ -243,13 +261,16 @@ std::vector<Outlet*> Writer::State::wait_until_ready(std::unique_lock<std::mutex
   TimePoint const now = Clock::now();
   TimePoint due = kNever;
   for (Outlet& outlet : outlets) {
-    if (outlet.pending().empty()) continue;
-    if (outlet.retry_at > now) {
+    bool const idle = outlet.pending().empty();
+    // A pipe says at any time that its reader is gone.
+    bool const watched = outlet.type == S_IFIFO && !outlet.dead;
+    if (idle && !watched) continue;
+    if (!idle && outlet.retry_at > now) {
       due = std::min(due, outlet.retry_at);
       continue;
     }
     waiting.push_back(&outlet);
-    polled.push_back({outlet.fd, POLLOUT, 0});
+    polled.push_back({outlet.fd, static_cast<short>(idle ? 0 : POLLOUT), 0});
   }
   auto const wait = due == kNever ? milliseconds(-1) : std::chrono::ceil<milliseconds>(due - now);
 
@@ -264,16 +285,21 @@ std::vector<Outlet*> Writer::State::wait_until_ready(std::unique_lock<std::mutex
 
   std::vector<Outlet*> ready;
   for (std::size_t i = 0; i < waiting.size(); ++i) {
-    if (polled[i + 1].revents & POLLNVAL) {
-      waiting[i]->die();
-    } else if (polled[i + 1].revents != 0) {
-      ready.push_back(waiting[i]);
+    Outlet& outlet = *waiting[i];
+    short const came = polled[i + 1].revents;
+    bool const readerless = outlet.type == S_IFIFO && (came & POLLERR) != 0;
+    if ((came & POLLNVAL) != 0 || readerless) {
+      outlet.die();
+      tell(lock, outlet, News::dead, readerless ? EPIPE : EBADF);
+    } else if (came != 0) {
+      ready.push_back(&outlet);
     }
   }
   return ready;
 }
 
 void Writer::State::write_some(std::unique_lock<std::mutex>& lock, Outlet& outlet) {
+  if (!outlet.path.empty()) reopen_if_moved(lock, outlet);
   std::string const piece(first_piece(outlet.pending(), kMaxWrite));
   lock.unlock();
   ssize_t const written = write_call(outlet.fd, piece);
@@ -281,9 +307,42 @@ void Writer::State::write_some(std::unique_lock<std::mutex>& lock, Outlet& outle
   lock.lock();
   if (written > 0) {
     outlet.consume(static_cast<std::size_t>(written));
+    if (outlet.trouble == News::failing) tell(lock, outlet, News::recovered, 0);
   } else {
-    outlet.fail(error);
+    auto const news = outlet.fail(error);
+    if (news && news != outlet.trouble) tell(lock, outlet, *news, error);
   }
+}
+
+void Writer::State::reopen_if_moved(std::unique_lock<std::mutex>& lock, Outlet& outlet) {
+  if (outlet.reopen_at > Clock::now()) return;
+  int const old = outlet.fd;
+  lock.unlock();
+  bool const moved = moved_away(old, outlet.path);
+  int const fresh = moved ? open_to_append(outlet.path) : -1;
+  int const error = errno;
+  lock.lock();
+  if (!moved) return;
+  if (fresh < 0) {
+    outlet.reopen_at = Clock::now() + kRetry;
+    if (!outlet.trouble) tell(lock, outlet, News::displaced, error);
+    return;
+  }
+  ::close(old);
+  outlet.fd = fresh;
+  outlet.type = type_of(fresh);
+  if (outlet.trouble == News::displaced) tell(lock, outlet, News::recovered, 0);
+}
+
+void Writer::State::tell(std::unique_lock<std::mutex>& lock, Outlet& outlet, News news, int error) {
+  outlet.trouble = news == News::recovered ? std::nullopt : std::optional(news);
+  if (!tell_news || stopping) return;
+  auto const at = std::find_if(outlets.begin(), outlets.end(),
+                               [&](Outlet const& each) { return &each == &outlet; });
+  Target const target{static_cast<std::size_t>(at - outlets.begin())};
+  lock.unlock();
+  tell_news(target, news, error);
+  lock.lock();
 }
 
 Writer::Writer() : Writer(write_now) {}
@@ -323,18 +382,22 @@ Writer::Target Writer::add(int fd, std::size_t max_bytes, LossLine loss_line) {
 
 Result<Writer::Target> Writer::open_file(std::string const& path, std::size_t max_bytes,
                                          LossLine loss_line) {
-  // O_NONBLOCK: a FIFO without a reader is an error, not a wait.
-  int const flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   Outlet outlet;
-  outlet.fd = ::open(path.c_str(), flags, 0600);
+  outlet.fd = open_to_append(path);
   if (outlet.fd < 0) {
-    std::string const cause = std::generic_category().message(errno);
+    std::string const cause = cause_of(error_code(errno, boost::system::system_category()));
     return Error(Errc::local, fmt::format("{}: cannot open it for writing: {}", path, cause));
   }
   outlet.owned = true;
+  outlet.path = path;
   outlet.max_bytes = max_bytes;
   outlet.loss_line = std::move(loss_line);
   return state_->add(std::move(outlet));
+}
+
+void Writer::on_news(Tell tell) {
+  std::lock_guard const lock(state_->mutex);
+  state_->tell_news = std::move(tell);
 }
 
 bool Writer::write(Target target, std::string line) {

@@ -26,6 +26,15 @@ class Writer {
   // The line that stands where `count` lines are missing, without its newline. Called under the
   // Writer's lock, so it only makes a string.
   using LossLine = std::function<std::string(std::uint64_t count)>;
+  // What became of an output. Each is told once, until the opposite was.
+  enum class News {
+    failing,    // what is written is not taken; it is tried again each kRetry
+    recovered,  // after one of the others: it takes lines again, in its place
+    displaced,  // the file was moved away and none can be opened in its place: lines go to the old
+    dead        // see dead()
+  };
+  // `error` as in errno. Called from the Writer's thread, without its lock; it must not wait.
+  using Tell = std::function<void(Target, News, int error)>;
   // write(2), or what a test puts in its place. Returns as that does, with errno. At most
   // kMaxWrite.
   using WriteCall = std::function<ssize_t(int fd, std::string_view bytes)>;
@@ -34,7 +43,8 @@ class Writer {
   static constexpr std::size_t kMaxQueuedBytes = 1024 * 1024;
   // PIPE_BUF of Linux: a pipe that poll() calls ready takes this much at once and as one piece.
   static constexpr std::size_t kMaxWrite = 4096;
-  // A full or failing disk is asked again this often.
+  // A full or failing disk is asked again this often, and a file that was moved away for another in
+  // its place.
   static constexpr std::chrono::milliseconds kRetry{1000};
   // What the destructor waits at most, for what is queued and for the thread.
   static constexpr std::chrono::milliseconds kExitGrace{500};
@@ -53,9 +63,14 @@ class Writer {
   Target add(int fd, std::size_t max_bytes = kMaxQueuedBytes,
              LossLine loss_line = default_loss_line);
   // Appends to the file, made with mode 0600 where there is none; symlinks are followed (rotation
-  // setups use them). Errc::local with path and cause otherwise.
+  // setups use them). Errc::local with path and cause otherwise. A file that is moved away or
+  // removed later (logrotate does so, and sends no signal that we would need) is opened anew at the
+  // next line.
   Result<Target> open_file(std::string const& path, std::size_t max_bytes = kMaxQueuedBytes,
                            LossLine loss_line = default_loss_line);
+
+  // Who is told of what becomes of the outputs. Before the first write().
+  void on_news(Tell tell);
 
   // Queues a line, or several as one piece, without the last newline, which is added. Never blocks.
   // False = dropped and counted: the queue is full, has not yet fallen to half since it was full,
@@ -64,7 +79,8 @@ class Writer {
 
   // How many lines were lost so far: refused, or still queued when the target died.
   std::uint64_t dropped(Target target) const;
-  // Nobody can read it any more (EPIPE, a closed descriptor, a hung-up terminal). Final.
+  // Nobody can read it any more (EPIPE, a closed descriptor, a hung-up terminal). Final. A pipe's
+  // is noticed at once, others' at the next line.
   bool dead(Target target) const;
 
   // Blocks the caller until all is written or the target that lacks is dead, at most until

@@ -4,17 +4,21 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
-#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
+#include "cmd/output_news.h"
 #include "cmd/selection.h"
 #include "config/diff.h"
 #include "config/file.h"
@@ -39,14 +43,22 @@ void ignore(asio::signal_set& set, std::array<int, 2> const& numbers) {
   }
 }
 
-// What it was before, for the programs that this one starts.
-std::optional<std::uint64_t> raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
-  std::uint64_t const before = limit.rlim_cur;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  return before;
+// The terminal that this process was started from, and that signals it.
+bool has_terminal() {
+  int const terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  if (terminal >= 0) close(terminal);
+  return terminal >= 0;
+}
+
+// nohup asks for that.
+bool ignores_hangup() {
+  struct sigaction now {};
+  return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+bool is_pipe(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
 std::string read_stdin() {
@@ -104,8 +116,12 @@ bool App::open_log() {
   if (options_.verbose) log::set_level(log::Level::debug);
   if (options_.quiet) log::set_level(log::Level::error);
   if (options_.log_format == LogFormat::json) log::set_format(log::Format::json);
+  errors_ = writer_.add(STDERR_FILENO);
+  writer_.on_news([this](Writer::Target output, Writer::News news, int error) {
+    asio::post(loop_, [this, output, news, error] { tell_of_output(output, news, error); });
+  });
   if (options_.log_file.empty()) {
-    log::set_output(writer_, writer_.add(STDERR_FILENO));
+    log::set_output(writer_, errors_);
     return true;
   }
   auto const file = writer_.open_file(options_.log_file);
@@ -115,6 +131,27 @@ bool App::open_log() {
   }
   log::set_output(writer_, *file);
   return true;
+}
+
+// A reader that went away wanted no more: as `head` ends what is before it in a pipeline. A file, a
+// terminal or the journal may come back or not; the forwards are not theirs.
+void App::tell_of_output(Writer::Target output, Writer::News news, int error) {
+  bool const is_events = output == lines_.target();
+  std::string_view name = options_.log_file;
+  if (is_events) name = "standard output";
+  if (output == errors_) name = "standard error";
+  std::string const text = output_news(name, news, error);
+  if (news == Writer::News::recovered) {
+    log::info("{}", text);
+  } else {
+    log::error("{}", text);
+  }
+  if (!options_.log_file.empty() && output != errors_) {
+    writer_.write(errors_, fmt::format("kportal-cpp: {}", text));
+  }
+  if (!is_events || news != Writer::News::dead || !is_pipe(STDOUT_FILENO)) return;
+  code_ = ExitCode::failure;
+  stop();
 }
 
 bool App::find_configuration() {
@@ -144,6 +181,7 @@ ExitCode App::run() {
   logins.descriptor_limit = raise_descriptor_limit();
   auto const& files = options_.files;
   logins.input_in_use = std::find(files.begin(), files.end(), "-") != files.end();
+  ends_with_terminal_ = has_terminal() && !ignores_hangup();
   obey(end_signals_, kEndSignals);
   obey(wish_signals_, kWishSignals);
   asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
@@ -152,7 +190,7 @@ ExitCode App::run() {
   loop_.run();
   ignore(end_signals_, kEndSignals);
   ignore(wish_signals_, kWishSignals);
-  return ExitCode::ok;
+  return code_;
 }
 
 void App::stop() {
@@ -248,9 +286,19 @@ awaitable<void> App::obey_wish_signals() {
     auto const [error, number] =
         co_await wish_signals_.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) continue;
-    if (number == SIGHUP) reload();
+    if (number == SIGHUP) hang_up_or_reload();
     if (number == SIGUSR1) log_state();
   }
+}
+
+// The terminal's end sends the same signal as who wants a reload.
+void App::hang_up_or_reload() {
+  if (!ends_with_terminal_ || has_terminal()) {
+    reload();
+    return;
+  }
+  log::info("the terminal that this was started from is gone: ending");
+  stop();
 }
 
 void App::log_state() const {

@@ -17,6 +17,7 @@
 #include "base/wakeup.h"
 #include "base/writer.h"
 #include "cmd/event_lines.h"
+#include "cmd/exit_code.h"
 #include "cmd/options.h"
 #include "config/parse.h"
 #include "config/watcher.h"
@@ -58,6 +59,7 @@ class App {
 
  private:
   bool open_log();
+  void tell_of_output(Writer::Target output, Writer::News news, int error);
   bool find_configuration();
   std::optional<config::Config> load(std::vector<std::string>& problems);
   void reload();
@@ -65,6 +67,7 @@ class App {
   awaitable<void> follow_files();
   awaitable<void> obey_end_signals();
   awaitable<void> obey_wish_signals();
+  void hang_up_or_reload();
   void log_state() const;
 
   asio::io_context& loop_;
@@ -85,6 +88,9 @@ class App {
   asio::signal_set
       wish_signals_;  // SIGHUP, SIGUSR1; apart, for a set gives the lowest number first
   std::optional<config::Watcher> watcher_;
+  Writer::Target errors_{};  // standard error
+  ExitCode code_ = ExitCode::ok;
+  bool ends_with_terminal_ = false;
   Wakeup stop_;
   bool stopping_ = false;
   std::function<awaitable<void>()> at_end_;

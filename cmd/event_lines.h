@@ -16,6 +16,7 @@ class EventLines {
 
   // Prints until the bus is gone or it is cancelled.
   awaitable<void> run();
+  Writer::Target target() const { return out_; }
   // A line of another kind; not in JSON output, where every line is an event.
   void print(std::string line);
 

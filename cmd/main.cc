@@ -36,6 +36,7 @@ ExitCode run(Answered const& answered) {
 int main(int argc, char** argv) {
   using namespace kportal::cmd;
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a full file is an error like a full disk
   Command const command = parse_command_line(argc, argv);
   ExitCode code = std::visit([](auto const& which) { return run(which); }, command);
   bool const told = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;

@@ -9,6 +9,7 @@
 #include <boost/system/system_category.hpp>
 #include <fmt/format.h>
 
+#include "base/descriptors.h"
 #include "config/document.h"
 
 namespace kportal::config {
@@ -31,7 +32,7 @@ class Descriptor {
 Error failure(int number) {
   if (number == ENOENT) return {Errc::not_found, "no such file"};
   return {Errc::local,
-          "cannot be read: " + error_code(number, boost::system::system_category()).message()};
+          "cannot be read: " + cause_of(error_code(number, boost::system::system_category()))};
 }
 
 Error too_large() {

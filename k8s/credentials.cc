@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/base64.h"
+#include "base/descriptors.h"
 
 namespace kportal::k8s {
 namespace {
@@ -140,7 +141,7 @@ bool Credentials::read_token(TimePoint now) {
   std::string_view const token = text ? trim(*text) : std::string_view();
   problem_.clear();
   if (!text) {
-    problem_ = "cannot be read: " + text.error().message();
+    problem_ = "cannot be read: " + cause_of(text.error());
   } else if (token.empty()) {
     problem_ = "is empty";
   } else if (!fits_header(token)) {

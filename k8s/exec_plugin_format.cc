@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
+#include "base/descriptors.h"
 
 namespace kportal::k8s {
 namespace {
@@ -236,7 +237,7 @@ Error plugin_not_started(ExecConfig const& config, error_code why,
     return failed(config, "is no program for this machine, or a script whose first line is no #!");
   }
   if (why != errc::no_such_file_or_directory) {
-    return failed(config, fmt::format("could not be started: {}", why.message()));
+    return failed(config, fmt::format("could not be started: {}", cause_of(why)));
   }
   std::string hint = one_line(config.install_hint, kMaxHint, kMaxHint);
   if (hint.empty()) hint = "install it, or write its whole path into the kubeconfig";

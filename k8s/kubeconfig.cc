@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptors.h"
 #include "k8s/kubeconfig_yaml.h"
 #include "k8s/proxy_environment.h"
 
@@ -39,7 +40,7 @@ std::string describe(error_code code, std::size_t limit) {
   if (code == boost::system::errc::no_message) {
     return "is a pipe, which can be read but once: write it to a file";
   }
-  return "cannot be read: " + code.message();
+  return "cannot be read: " + cause_of(code);
 }
 
 std::string variable(Environment const& environment, char const* name) {

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/printable.h"
 #include "base/wakeup.h"
 #include "net/tcp.h"
@@ -63,12 +64,12 @@ bool is_missing_family(error_code error, asio::ip::address const& address) {
 }
 
 Error bind_error(error_code error, tcp::endpoint const& endpoint) {
-  std::string cause = error.message();
+  std::string cause = cause_of(error);
   if (error == errc::address_in_use) return {Errc::port_in_use, place_of(endpoint) + ": " + cause};
   if (error == errc::permission_denied && endpoint.port() < 1024) {
     cause = "permission denied (a port below 1024 needs a privilege)";
   } else if (error == errc::address_not_available) {
-    cause = "not an address of this machine";
+    cause = "not an address of this machine now (is the interface or the VPN up?)";
   }
   return {Errc::local, place_of(endpoint) + ": " + cause};
 }
@@ -120,6 +121,11 @@ bool is_broken(error_code error) {
          error == errc::not_a_socket || error == errc::operation_not_supported;
 }
 
+bool is_shortage(error_code error) {
+  return lacks_descriptors(error) || error == errc::no_buffer_space ||
+         error == errc::not_enough_memory;
+}
+
 }  // namespace
 
 struct Listener::State {
@@ -134,11 +140,13 @@ struct Listener::State {
   static void arm(std::shared_ptr<State> const& state);
   // A connection, or the error to act on; would_block when there is none at any door.
   error_code try_accept(std::optional<tcp::socket>& socket);
+  Error accept_error(Errc kind, error_code error) const;
 
   std::vector<Door> doors;  // of fixed size once listening
   std::size_t turn = 0;     // the door to ask first
   std::vector<tcp::endpoint> endpoints;
   Wakeup wakeup;
+  Duration shortage_wait{};  // zero while there is no shortage
   bool closed = false;
 };
 
@@ -167,6 +175,10 @@ error_code Listener::State::try_accept(std::optional<tcp::socket>& socket) {
     if (error != asio::error::would_block) result = error;
   }
   return result;
+}
+
+Error Listener::State::accept_error(Errc kind, error_code error) const {
+  return {kind, fmt::format("{}: accept: {}", place_of(endpoints.front()), cause_of(error))};
 }
 
 Result<std::unique_ptr<Listener>> Listener::open(asio::any_io_executor executor,
@@ -205,23 +217,27 @@ std::vector<tcp::endpoint> const& Listener::endpoints() const {
 
 awaitable<Result<tcp::socket>> Listener::accept() {
   auto const state = state_;
-  Duration shortage_wait = kShortageWait;
   while (!state->closed) {
     std::optional<tcp::socket> socket;
     error_code const error = state->try_accept(socket);
     if (socket) {
+      state->shortage_wait = {};
       error_code ignored;
       socket->set_option(tcp::no_delay(true), ignored);
       co_return *std::move(socket);
     }
     if (error == errc::connection_aborted) continue;
-    if (is_broken(error)) co_return io_error(error, "accept");
+    if (is_broken(error)) co_return state->accept_error(Errc::local, error);
     TimePoint until = kNever;
     if (error == asio::error::would_block) {
       State::arm(state);
+    } else if (is_shortage(error) && state->shortage_wait == Duration::zero()) {
+      state->shortage_wait = kShortageWait;
+      co_return state->accept_error(Errc::limit, error);
     } else {
-      until = Clock::now() + shortage_wait;
-      shortage_wait = std::min(shortage_wait * 2, kMaxShortageWait);
+      state->shortage_wait = std::clamp(state->shortage_wait, kShortageWait, kMaxShortageWait);
+      until = Clock::now() + state->shortage_wait;
+      state->shortage_wait *= 2;
     }
     bool const told = co_await state->wakeup.wait_until(until);
     static_cast<void>(told);

@@ -42,10 +42,11 @@ class Listener {
   // What is bound, IPv4 before IPv6.
   std::vector<asio::ip::tcp::endpoint> const& endpoints() const;
 
-  // The next connection of any address, in turn, with TCP_NODELAY set. One call at a time. While
-  // descriptors or kernel memory are short it waits and tries again (50 ms, doubling up to 1 s); a
-  // connection that is gone before it was accepted is skipped. Fails only with Errc::closed after
-  // close(), or Errc::local if the socket itself is broken.
+  // The next connection of any address, in turn, with TCP_NODELAY set. One call at a time. A
+  // connection that is gone before it was accepted is skipped. Errors: Errc::closed after close();
+  // Errc::local if a socket itself is broken, for good; Errc::limit when descriptors or kernel
+  // memory begin to be short, once for each time: the next call waits and tries again (50 ms,
+  // doubling up to 1 s). The text names ADDRESS:PORT, and the limit.
   awaitable<Result<asio::ip::tcp::socket>> accept();
 
   // Stops listening; a pending accept() fails with Errc::closed. Idempotent.

@@ -15,6 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "base/descriptors.h"
 #include "base/printable.h"
 #include "base/wakeup.h"
 
@@ -59,11 +60,6 @@ void tune(tcp::socket& socket, TcpOptions const& options) {
   set_option(socket, TCP_KEEPINTVL, std::max(1, seconds / 3));
   set_option(socket, TCP_KEEPCNT, 3);
 #endif
-}
-
-bool lacks_descriptors(error_code error) {
-  return error == boost::system::errc::too_many_files_open ||
-         error == boost::system::errc::too_many_files_open_in_system;
 }
 
 // A port of the local range where nobody listens may be given to our own end: TCP then connects it
@@ -141,7 +137,7 @@ Error failure_of(Race const& race, std::string_view place) {
   bool descriptors = false;
   for (auto const& attempt : race.attempts) {
     descriptors = descriptors || lacks_descriptors(attempt->error);
-    auto const message = attempt->pending ? std::string("no answer") : attempt->error.message();
+    auto const message = attempt->pending ? std::string("no answer") : cause_of(attempt->error);
     auto const address = attempt->address.to_string();
     auto const at = std::ranges::find(causes, message, &std::pair<std::string, std::string>::first);
     if (at == causes.end()) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <condition_variable>
 #include <fcntl.h>
 #include <fstream>
 #include <future>
@@ -104,6 +105,7 @@ class TempDir {
   ~TempDir() {
     std::string const file = path("log");
     ::unlink(file.c_str());
+    ::unlink(path("log.1").c_str());
     ::unlink(path("link").c_str());
     ::rmdir(path_);
   }
@@ -257,7 +259,7 @@ TEST(WriterTest, AClosedPipeIsDeadAndTheOthersGoOn) {
   auto const to_closed = writer.add(closed.writing.get());
   auto const to_other = writer.add(other.writing.get());
   closed.reading.close();
-  EXPECT_TRUE(writer.write(to_closed, "nobody"));
+  writer.write(to_closed, "nobody");  // taken, unless its end was noticed before
   EXPECT_TRUE(writer.drain(surely()));
   EXPECT_TRUE(writer.dead(to_closed));
   EXPECT_EQ(writer.dropped(to_closed), 1u);
@@ -463,6 +465,99 @@ TEST(WriterTest, GoesOnInTheMiddleOfALineWhenTheDiskHasRoomAgain) {
   std::lock_guard const lock(disk->mutex);
   EXPECT_EQ(disk->content, "a whole line\n");
   EXPECT_EQ(disk->calls, 3);
+}
+
+// What a Writer tells, for a test to wait for. It outlives the Writer.
+class Told {
+ public:
+  void listen_to(Writer& writer) {
+    writer.on_news([this](Writer::Target, Writer::News news, int error) {
+      std::lock_guard const lock(mutex_);
+      all_.emplace_back(news, error);
+      changed_.notify_all();
+    });
+  }
+  std::vector<std::pair<Writer::News, int>> wait_for(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_until(lock, surely(), [&] { return all_.size() >= count; });
+    return all_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<Writer::News, int>> all_;
+};
+using testing::ElementsAre;
+using testing::Pair;
+using News = Writer::News;
+
+TEST(WriterTest, TellsOnceThatADiskIsFullAndOnceThatItHasRoomAgain) {
+  auto const disk = std::make_shared<Disk>();
+  disk->answer = [](int call, std::string_view bytes) -> ssize_t {
+    errno = ENOSPC;
+    return call == 1 || call == 2 ? -1 : static_cast<ssize_t>(bytes.size());
+  };
+  Fd const file(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  Told told;
+  Writer writer(Disk::call_of(disk));
+  told.listen_to(writer);
+  auto const target = writer.add(file.get());
+  for (int i = 0; i < 3; ++i) {
+    writer.write(target, "a line");
+    EXPECT_TRUE(writer.drain(surely()));
+  }
+  EXPECT_THAT(told.wait_for(2), ElementsAre(Pair(News::failing, ENOSPC), Pair(News::recovered, 0)));
+}
+
+TEST(WriterTest, NoticesTheEndOfAPipeWithoutWriting) {
+  Pipe pipe;
+  Told told;
+  Writer writer;
+  told.listen_to(writer);
+  auto const target = writer.add(pipe.writing.get());
+  pipe.reading.close();
+  EXPECT_THAT(told.wait_for(1), ElementsAre(Pair(News::dead, EPIPE)));
+  EXPECT_TRUE(writer.dead(target));
+}
+
+TEST(WriterTest, AFileThatWasMovedAwayIsOpenedAnew) {
+  TempDir const dir;
+  Writer writer;
+  auto const target = writer.open_file(dir.path("log"));
+  writer.write(*target, "one");
+  EXPECT_TRUE(writer.drain(surely()));
+  ASSERT_EQ(::rename(dir.path("log").c_str(), dir.path("log.1").c_str()), 0);
+  writer.write(*target, "two");
+  EXPECT_TRUE(writer.drain(surely()));
+  EXPECT_EQ(file_content(dir.path("log.1")), "one\n");
+  EXPECT_EQ(file_content(dir.path("log")), "two\n");
+  ::unlink(dir.path("log").c_str());
+  writer.write(*target, "three");
+  EXPECT_TRUE(writer.drain(surely()));
+  EXPECT_EQ(file_content(dir.path("log")), "three\n");
+}
+
+TEST(WriterTest, AFileThatCannotBeOpenedAnewGoesOnWhereItIs) {
+  TempDir const dir;
+  Told told;
+  Writer writer;
+  told.listen_to(writer);
+  auto const target = writer.open_file(dir.path("log"));
+  ASSERT_EQ(::rename(dir.path("log").c_str(), dir.path("log.1").c_str()), 0);
+  ASSERT_EQ(::symlink(dir.path().c_str(), dir.path("log").c_str()), 0);  // a directory
+  writer.write(*target, "one");
+  EXPECT_TRUE(writer.drain(surely()));
+  EXPECT_EQ(file_content(dir.path("log.1")), "one\n");
+  EXPECT_THAT(told.wait_for(1), ElementsAre(Pair(News::displaced, EISDIR)));
+  ::unlink(dir.path("log").c_str());
+  for (int i = 0; file_content(dir.path("log")).empty() && i < 200; ++i) {
+    writer.write(*target, "two");
+    EXPECT_TRUE(writer.drain(surely()));
+    ::poll(nullptr, 0, 20);  // it is tried again once in Writer::kRetry
+  }
+  EXPECT_THAT(told.wait_for(2),
+              ElementsAre(Pair(News::displaced, EISDIR), Pair(News::recovered, 0)));
 }
 
 TEST(WriterTest, LossesInARowAreOneLineAndNothingOvertakesIt) {

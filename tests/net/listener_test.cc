@@ -34,6 +34,11 @@ class ListenerTest : public test::LoopFixture {
   awaitable<void> accept(Listener& listener, int count) {
     for (int i = 0; i < count; ++i) {
       auto socket = co_await listener.accept();
+      if (!socket && socket.error().code == Errc::limit) {
+        shortages_.push_back(socket.error().text);
+        --i;
+        continue;
+      }
       if (!socket) {
         end_.emplace(socket.error());
         co_return;
@@ -43,6 +48,7 @@ class ListenerTest : public test::LoopFixture {
   }
 
   std::vector<tcp::socket> accepted_;
+  std::vector<std::string> shortages_;
   std::optional<Error> end_;
 };
 
@@ -131,7 +137,9 @@ TEST_F(ListenerTest, RefusesOtherAddresses) {
             Error(Errc::local, "example.com: not an IP address (or localhost)"));
   EXPECT_EQ(open({}).error(), Error(Errc::local, "no address to listen on"));
   EXPECT_EQ(open({"192.0.2.1"}, 80).error(),
-            Error(Errc::local, "192.0.2.1:80: not an address of this machine"));
+            Error(Errc::local,
+                  "192.0.2.1:80: not an address of this machine now (is the interface or "
+                  "the VPN up?)"));
 }
 
 TEST_F(ListenerTest, CloseEndsAPendingAccept) {
@@ -173,6 +181,26 @@ TEST_F(ListenerTest, MayBeDestroyedWithReadinessPending) {
   run();
 }
 
+TEST_F(ListenerTest, SaysThatASocketBrokeUnderIt) {
+  auto const listener = open({"127.0.0.1"}).value();
+  auto const accepting_fd = [&] {  // the newest descriptor that listens on this port
+    for (int fd = 0;; ++fd) {
+      sockaddr_in address{};
+      socklen_t size = sizeof address;
+      if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) continue;
+      if (ntohs(address.sin_port) == listener->port()) return fd;
+    }
+  }();
+  spawn(accept(*listener, 1));
+  poll();
+  ::shutdown(accepting_fd, SHUT_RDWR);
+  run();
+  ASSERT_TRUE(end_);
+  EXPECT_EQ(end_->code, Errc::local);
+  EXPECT_EQ(end_->text,
+            "127.0.0.1:" + std::to_string(listener->port()) + ": accept: Invalid argument");
+}
+
 double processor_seconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 }
@@ -197,6 +225,10 @@ TEST_F(ListenerTest, WaitsWhileDescriptorsAreShortAndRecovers) {
   run();
   ::setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_EQ(accepted_.size(), 1U);
+  ASSERT_EQ(shortages_.size(), 1U);
+  EXPECT_EQ(shortages_[0], "127.0.0.1:" + std::to_string(listener->port()) +
+                               ": accept: Too many open files (this program may have 3: `ulimit "
+                               "-n` or LimitNOFILE= of its service raises it)");
   EXPECT_LT(processor_seconds() - begin, 0.1) << "it spun";
 }
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "base/descriptors.h"
+
+#include <sys/resource.h>
+
+#include <fmt/format.h>
+
+namespace kportal {
+
+namespace errc = boost::system::errc;
+
+std::optional<std::uint64_t> raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
+  std::uint64_t const before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return before;
+}
+
+bool lacks_descriptors(error_code error) {
+  return error == errc::too_many_files_open || error == errc::too_many_files_open_in_system;
+}
+
+std::string cause_of(error_code error) {
+  rlimit limit{};
+  if (error == errc::too_many_files_open && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    return fmt::format(
+        "{} (this program may have {}: `ulimit -n` or LimitNOFILE= of its service raises it)",
+        error.message(), limit.rlim_cur);
+  }
+  if (error == errc::too_many_files_open_in_system) {
+    return fmt::format("{} (sysctl fs.file-max raises the limit)", error.message());
+  }
+  return error.message();
+}
+
+}  // namespace kportal

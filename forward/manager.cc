@@ -5,21 +5,9 @@
 #include <utility>
 
 #include "config/diff.h"
+#include "forward/manager_rules.h"
 
 namespace kportal::forward {
-namespace {
-
-using events::Reason;
-using events::Status;
-
-// A verdict that speaks against the tunnel, not against the pod's port.
-bool blames_tunnel(events::HealthStatusChanged const& change) {
-  if (change.status != Status::reconnecting && change.status != Status::error) return false;
-  return change.reason == Reason::timeout || change.reason == Reason::network ||
-         change.reason == Reason::probe_failed;
-}
-
-}  // namespace
 
 Manager::Manager(Shared& shared)
     : shared_(shared),
@@ -29,11 +17,8 @@ Manager::Manager(Shared& shared)
 Manager::~Manager() = default;
 
 void Manager::act(events::Event const& event) {
-  if (auto const* const stale = std::get_if<events::HealthStale>(&event.fact)) {
-    if (config_.reliability.retry_on_stale) refresh(stale->forward.id);
-  } else if (auto const* const change = std::get_if<events::HealthStatusChanged>(&event.fact)) {
-    if (blames_tunnel(*change)) refresh(change->forward.id);
-  }
+  auto const id = forward_to_refresh(event.fact, config_.reliability);
+  if (id) refresh(*id);
 }
 
 void Manager::refresh(std::string const& id) {

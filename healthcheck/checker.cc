@@ -216,6 +216,10 @@ TimePoint Checker::tick() {
       entry.tracker.tick(entry.subject->evidence(), at, out);
     });
   }
+  return deadline();
+}
+
+TimePoint Checker::deadline() const {
   TimePoint at = kNever;
   for (auto const& [id, entry] : entries_) at = std::min(at, entry.tracker.deadline());
   return at;

@@ -96,6 +96,7 @@ class Checker {
 
   // Does what is due now; run() calls it. The answer is when something is due next.
   TimePoint tick();
+  TimePoint deadline() const;
   // The loop. Ends by cancellation or after stop().
   awaitable<void> run();
   // From now on nothing is checked, changed or published.

@@ -123,10 +123,9 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   reliability_ = reliability;
   machine_.set_hold(reliability.hold);
   machine_.set_max_pods(max_pods(spec_.balance, reliability));
-  if (target_) {
-    target_news_ = true;
-    wake_.set();
-  }
+  target_news_ = target_ != nullptr;
+  next_setup_ = {};  // what was in the way may be gone
+  wake_.set();
   shared_.checker.update_settings(id_, health);
 }
 
@@ -137,11 +136,12 @@ awaitable<void> Worker::run() {
     co_await own_turn();  // hundreds may start, or see their pods, at once
     TimePoint const now = Clock::now();
     if (std::exchange(access_news_, false)) look_at_access(now);
-    if (!cluster_.cluster && now >= next_setup_) set_up(now);
+    bool const incomplete = !accepting_ || !cluster_.cluster;
+    if (incomplete && now >= next_setup_) set_up(now);
     if (std::exchange(target_news_, false)) look_at_target(now);
     machine_.tick(now);
     carry_out();
-    TimePoint const setup = cluster_.cluster ? kNever : next_setup_;
+    TimePoint const setup = accepting_ && cluster_.cluster ? kNever : next_setup_;
     for (ConnectionFailure& each : failures_.due(now)) publish(std::move(each));
     sleeping_until_ = std::min({machine_.deadline(), failures_.deadline(), setup});
     bool const woken = co_await wake_.wait_until(sleeping_until_);
@@ -153,6 +153,7 @@ awaitable<void> Worker::run() {
 void Worker::set_up(TimePoint now) {
   next_setup_ = now + kSetupRetry;
   if (!accepting_ && !open_listener()) return;
+  if (cluster_.cluster) return;
   auto found = shared_.clusters.find(spec_.kubeconfig, spec_.context);
   if (found.has_error()) {
     machine_.resolved(found.error(), {}, now);
@@ -231,13 +232,16 @@ bool Worker::open_listener() {
   bound_port_ = listener_->port();
   shared_.checker.set_ref(ref());
   accepting_ = true;
+  setup_failure_ = events::Reason::none;
   machine_.start(Clock::now());
   tasks_.spawn(accept_all());
+  if (auto const tunnel = machine_.pool().primary()) mark_connected(*tunnel);
   return true;
 }
 
-// Of the local side: no machine is running yet that could tell.
+// Of the local side, of which the machine knows nothing.
 void Worker::report_failure(Error error) {
+  if (error.code == Errc::local) next_setup_ = Clock::now() + kAddressRetry;
   if (error.code == Errc::port_in_use) {
     if (auto const owner = find_port_owner(spec_.local_port)) {
       error.text += fmt::format(" (held by {}, pid {})", owner->process, owner->pid);
@@ -252,7 +256,9 @@ awaitable<void> Worker::accept_all() {
   for (unsigned accepts = 0;;) {
     auto accepted = co_await listener_->accept();
     if (accepted.has_error()) {
-      if (accepted.error().code != Errc::closed) log::error("{}: {}", id_, accepted.error().text);
+      if (accepted.error().code == Errc::closed) co_return;
+      listener_failed(accepted.error());
+      if (accepting_) continue;
       co_return;
     }
     if (++accepts % kAcceptsAtOnce == 0) co_await asio::post(asio::use_awaitable);
@@ -267,6 +273,22 @@ awaitable<void> Worker::accept_all() {
     machine_.accepted(connection, Clock::now());
     carry_out();
   }
+}
+
+// One that broke is opened anew; its tunnels and connections know nothing of that.
+void Worker::listener_failed(Error const& error) {
+  TimePoint const now = Clock::now();
+  if (error.code == Errc::limit) {
+    if (now < shared_.next_shortage_line) return;
+    shared_.next_shortage_line = now + kShortageQuiet;
+    log::warn("{}: connections wait to be accepted: {}", id_, error.text);
+    return;
+  }
+  log::warn("{}: {}: the port is opened anew", id_, error.text);
+  accepting_ = false;
+  listener_.reset();
+  next_setup_ = now;
+  wake_.set();
 }
 
 void Worker::refuse(asio::ip::tcp::socket socket) {
@@ -549,12 +571,17 @@ void Worker::act(MarkConnected const& action) {
   connected.dial = tunnel.dial_time();
   connected.refresh = action.refresh;
   shared_.bus.publish(std::move(connected));
-  shared_.checker.mark_connected(id_, action.tunnel, tunnel.pod());
-  shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
+  mark_connected(action.tunnel);
 }
 
 void Worker::act(MarkMoved const& action) {
-  shared_.checker.mark_connected(id_, action.tunnel, machine_.current_pod());
+  mark_connected(action.tunnel);
+}
+
+// Without its port a forward is not connected, whatever its tunnels are.
+void Worker::mark_connected(TunnelId tunnel) {
+  if (!accepting_) return;
+  shared_.checker.mark_connected(id_, tunnel, machine_.current_pod());
   shared_.checker.note(id_, note_);  // of this pod: the change of pods cleared it
 }
 

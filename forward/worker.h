@@ -29,6 +29,7 @@ struct Shared {
   events::Bus& bus;
   healthcheck::Checker& checker;
   k8s::ClusterPool& clusters;
+  TimePoint next_shortage_line{};  // no earlier is it told again that descriptors lack
 
   Shared(asio::any_io_executor e, events::Bus& b, healthcheck::Checker& c, k8s::ClusterPool& p)
       : executor(std::move(e)), bus(b), checker(c), clusters(p) {}
@@ -38,6 +39,10 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
  public:
   // A port that is taken, or a kubeconfig that cannot be used, is tried again this often.
   static constexpr Duration kSetupRetry = std::chrono::seconds(10);
+  // An address that this machine has not: it comes with its interface.
+  static constexpr Duration kAddressRetry = std::chrono::seconds(2);
+  // That connections wait for descriptors is told no more often than this, by whichever forward.
+  static constexpr Duration kShortageQuiet = std::chrono::minutes(1);
   // Local connections open at the same time; more are reset at once.
   static constexpr std::size_t kMaxConnections = 8192;
 
@@ -75,6 +80,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   bool open_listener();
   void report_failure(Error error);
   awaitable<void> accept_all();
+  void listener_failed(Error const& error);
   awaitable<void> dial(TunnelId id, k8s::Choice choice);
   awaitable<void> serve(TunnelId id);
   awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
@@ -114,6 +120,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   healthcheck::Evidence evidence() const override;
 
   events::ForwardRef ref() const;
+  void mark_connected(TunnelId tunnel);
   void publish_failed(events::Reason reason, std::string message, std::string pod);
   void publish(ConnectionFailure failure);
   std::vector<TunnelId> tunnels_in_use() const;

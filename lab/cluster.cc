@@ -275,6 +275,13 @@ bool Cluster::unlisten(PodName const& name, std::uint16_t port) {
   return true;
 }
 
+bool Cluster::refuse_next(PodName const& name, int connections, std::string text) {
+  auto const* const pod = find_pod(name);
+  if (pod == nullptr || !pod->sandbox) return false;
+  pod->sandbox->refuse_next(connections, std::move(text));
+  return true;
+}
+
 // Services
 
 void Cluster::add_service(ServiceSpec spec) {

@@ -186,6 +186,8 @@ class Cluster {
   // Changes what listens in a running pod.
   bool listen(PodName const& name, std::uint16_t port, PortBehaviour behaviour);
   bool unlisten(PodName const& name, std::uint16_t port);
+  // The next connections to a running pod fail in the runtime with this text; empty: refused.
+  bool refuse_next(PodName const& name, int connections, std::string text = {});
 
   void add_service(ServiceSpec spec);  // or replaces the one of that name
   bool delete_service(ObjectName const& name);

@@ -541,9 +541,13 @@ awaitable<Outcome> PortForwardSession::Impl::connect_and_copy(std::uint16_t port
   }
   auto const place =
       fmt::format("failed to execute portforward in network namespace \"{}\"", sandbox_->netns());
-  auto socket = sandbox_->connect(port);
+  auto const refusal = sandbox_->next_refusal();
+  auto socket = refusal ? nullptr : sandbox_->connect(port);
   if (!socket) {
     co_await finish(data);
+    if (refusal && !refusal->empty()) {
+      co_return Outcome(Outcome::Kind::not_connected, fmt::format("{}: {}", place, *refusal));
+    }
     co_return Outcome(
         Outcome::Kind::not_connected,
         fmt::format(

@@ -53,6 +53,18 @@ awaitable<void> Sandbox::run(PortBehaviour behaviour, std::shared_ptr<PodProgram
   co_await run_pod_port(behaviour, std::move(program), accepted->socket());
 }
 
+void Sandbox::refuse_next(int connections, std::string text) {
+  refusals_ = connections;
+  refusal_ = std::move(text);
+}
+
+std::optional<std::string> Sandbox::next_refusal() {
+  if (refusals_ == 0) return std::nullopt;
+  --refusals_;
+  open_->changed.notify();
+  return refusal_;
+}
+
 void Sandbox::stop() {
   running_ = false;
   for (auto* const socket : open_->sockets) socket->close();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -33,6 +34,11 @@ class Sandbox {
 
   // The runtime's end of a new connection; null when nothing listens on the port.
   std::unique_ptr<PodSocket> connect(std::uint16_t port);
+  // The runtime fails to connect that many times more, whatever listens, and says `text` (empty:
+  // connection refused).
+  void refuse_next(int connections, std::string text);
+  // Counts one of them: what the runtime says.
+  std::optional<std::string> next_refusal();
   // The pod's processes ended: open connections end, and nothing listens until start().
   void stop();
   void start();
@@ -67,6 +73,8 @@ class Sandbox {
   bool running_ = true;
   bool closed_ = false;
   std::uint64_t accepted_ = 0;
+  int refusals_ = 0;  // to come
+  std::string refusal_;
 };
 
 }  // namespace kportal::lab

@@ -67,6 +67,8 @@ class ErrcCategory final : public boost::system::error_category {
         return "connection reset in the pod";
       case Errc::stream_failed:
         return "stream reset";
+      case Errc::stalled:
+        return "its reader stopped and blocked other connections";
       case Errc::half_close_cut:
         return "the answer was cut after a half-close";
     }

@@ -44,6 +44,7 @@ enum class Errc {
   pod_reset,        // the application in the pod reset the connection
   stream_failed,    // a stream was reset or not answered, without a word why
   half_close_cut,   // the runtime cut the answer one second after an end of stream
+  stalled,          // a connection whose reader stopped, and which blocked others
 };
 
 boost::system::error_category const& errc_category() noexcept;

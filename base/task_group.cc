@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/task_group.h"
 
+#include <algorithm>
 #include <cassert>
 #include <exception>
 #include <functional>
@@ -55,24 +56,35 @@ TaskGroup::~TaskGroup() {
   assert(tasks_.empty() && "TaskGroup destroyed before its tasks ended");
 }
 
-void TaskGroup::spawn(awaitable<void> task) {
+TaskGroup::TaskId TaskGroup::spawn(awaitable<void> task) {
   auto const at = tasks_.emplace(tasks_.end());
+  TaskId const id = next_id_++;
+  at->id = id;
   auto const leave = [this, at] {
     tasks_.erase(at);
     if (tasks_.empty()) emptied_.cancel();
   };
   asio::co_spawn(executor_, run_at_next_turn(*at, std::move(task)),
                  AtEnd(at->signal.slot(), leave));
+  return id;
 }
 
 void TaskGroup::cancel() {
   // A task may end, and so leave the list, while its signal is emitted.
   for (auto at = tasks_.begin(); at != tasks_.end();) {
-    Member& member = *at++;
-    member.cancelled = true;
-    // Asio throws out of the loop where a coroutine is cancelled before its first wait.
-    if (member.started) member.signal.emit(asio::cancellation_type::terminal);
+    cancel(*at++);
   }
+}
+
+void TaskGroup::cancel(TaskId task) {
+  auto const at = std::ranges::find(tasks_, task, &Member::id);
+  if (at != tasks_.end()) cancel(*at);
+}
+
+void TaskGroup::cancel(Member& member) {
+  member.cancelled = true;
+  // Asio throws out of the loop where a coroutine is cancelled before its first wait.
+  if (member.started) member.signal.emit(asio::cancellation_type::terminal);
 }
 
 awaitable<void> TaskGroup::join() {

@@ -5,6 +5,7 @@
 // swallows it.
 #pragma once
 
+#include <cstdint>
 #include <list>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -28,10 +29,13 @@ class TaskGroup {
 
   // Starts the task at the next turn of the loop. An exception other than cancellation is a broken
   // invariant and ends the process.
-  void spawn(awaitable<void> task);
+  using TaskId = std::uint64_t;
+  TaskId spawn(awaitable<void> task);
   // Asks all tasks to end; those that have not begun never do. Those spawned later run. From the
   // loop's thread, also while the loop does not run.
   void cancel();
+  // Asks this one; nothing if it has ended.
+  void cancel(TaskId task);
   // Returns when no task is left. Not from a task of this group.
   awaitable<void> join();
 
@@ -40,13 +44,16 @@ class TaskGroup {
 
  private:
   struct Member {
+    TaskId id = 0;
     asio::cancellation_signal signal;
     bool started = false;
     bool cancelled = false;
   };
+  static void cancel(Member& member);
   static awaitable<void> run_at_next_turn(Member& member, awaitable<void> task);
 
   asio::any_io_executor executor_;
+  TaskId next_id_ = 1;
   std::list<Member> tasks_;
   asio::steady_timer emptied_;  // cancelled when the last task ends
 };

@@ -142,6 +142,8 @@ Reason reason_of(Errc code) {
       return Reason::reset;
     case Errc::stream_failed:
       return Reason::probe_failed;
+    case Errc::stalled:
+      return Reason::stalled;
     case Errc::half_close_cut:
       return Reason::half_close_cut;
   }

@@ -35,12 +35,10 @@ Relay::Relay(ConnectionId id, asio::ip::tcp::socket socket, config::HalfClose ha
 
 Relay::~Relay() = default;
 
-void Relay::place(TunnelId id, std::shared_ptr<net::SpdyConnection> tunnel, std::uint16_t port,
-                  std::uint32_t request_id) {
-  tunnel_ = id;
-  port_ = port;
+void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
+  tunnel_id_ = tunnel->id();
   placed_at_ = Clock::now();
-  auto opened = net::PortStream::open(*tunnel, port, request_id);
+  auto opened = net::PortStream::open(*tunnel->connection(), tunnel->port(), request_id);
   if (opened.has_error()) {
     ConnectionEnd end;
     end.movable = machine_.movable(opened.error().code);
@@ -48,7 +46,7 @@ void Relay::place(TunnelId id, std::shared_ptr<net::SpdyConnection> tunnel, std:
     owner_.relay_left(id_, std::move(end));
     return;
   }
-  connection_ = std::move(tunnel);
+  tunnel_ = std::move(tunnel);
   stream_ = std::move(*opened);
   stream_->data().set_sink(this);
   machine_.placed(placed_at_);
@@ -58,6 +56,14 @@ void Relay::place(TunnelId id, std::shared_ptr<net::SpdyConnection> tunnel, std:
   tasks_.spawn(run());
 }
 
+void Relay::evict(Error why) {
+  if (!placed()) return;
+  evicted_ = std::move(why);
+  stream_->data().reset();
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
 void Relay::reset() {
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
@@ -65,7 +71,8 @@ void Relay::reset() {
 }
 
 bool Relay::accepted_by_pod(TimePoint now) const {
-  return placed() && (machine_.answered() || now - placed_at_ >= kAcceptedAfter);
+  if (!placed() || !stream_->data().replied()) return false;
+  return machine_.answered() || now - placed_at_ >= kAcceptedAfter;
 }
 
 // The common case: what arrives goes to the client at once, without a copy.
@@ -73,14 +80,34 @@ std::size_t Relay::take(Bytes bytes) noexcept {
   if (writing_) return 0;
   error_code error;
   std::size_t const n = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), error);
-  if (n > 0) received(n);
+  if (n > 0) received();
   return n;
 }
 
-void Relay::received(std::size_t n) {
+void Relay::buffer_full(bool full) noexcept {
+  owner_.relay_full(id_, full);
+}
+
+void Relay::received() {
+  TimePoint const now = Clock::now();
   bool const first = !machine_.answered();
-  machine_.received(Clock::now());
-  owner_.bytes_received(tunnel_, n, first);
+  machine_.received(now);
+  tunnel_->received(now);
+  if (first) owner_.relay_answered(tunnel_id_);
+  tell_moved(now);
+}
+
+void Relay::sent(Bytes bytes) {
+  TimePoint const now = Clock::now();
+  machine_.sent(bytes, now);
+  tunnel_->sent(now);
+  tell_moved(now);
+}
+
+void Relay::tell_moved(TimePoint now) {
+  if (now < next_tell_) return;
+  next_tell_ = now + kTellMoved;
+  owner_.relay_moved(id_);
 }
 
 awaitable<void> Relay::run() {
@@ -94,7 +121,7 @@ awaitable<void> Relay::run() {
   }
   co_await end_pump_up();
   stream_.reset();
-  connection_.reset();
+  tunnel_.reset();
   owner_.relay_left(id_, std::move(end));  // may destroy this
 }
 
@@ -126,7 +153,7 @@ awaitable<error_code> Relay::pump_down() {
     auto const buffer = asio::buffer(chunk.room().data(), got.size);
     auto const [error, n] = co_await asio::async_write(socket_, buffer, kTuple);
     writing_ = false;
-    if (n > 0) received(n);
+    if (n > 0) received();
     if (error) {
       local_failed();
       co_return error;
@@ -137,14 +164,15 @@ awaitable<error_code> Relay::pump_down() {
 // What the end of the data stream means, with what the error stream says of it.
 awaitable<ConnectionEnd> Relay::judge(error_code end) {
   ConnectionEnd result;
-  if (local_failed_) co_return result;
+  result.error = evicted_;
+  if (evicted_ || local_failed_) co_return result;
   bool const clean = end == asio::error::eof;
   TimePoint const ended_at = Clock::now();
   if (!clean) stream_->data().reset();
   std::string const text = co_await stream_->error_text(ended_at + kErrorTextWait);
   if (local_failed_) co_return result;
   if (!text.empty()) {
-    result.error = net::classify_error_text(text, port_);
+    result.error = net::classify_error_text(text, tunnel_->port());
     // Words that nobody knows: to its client the connection was reset.
     if (result.error->code == Errc::stream_failed) result.error->code = Errc::pod_reset;
   } else if (!clean && end == Errc::stream_failed) {
@@ -196,8 +224,7 @@ awaitable<void> Relay::read_local() {
     }
     if (error) co_return local_failed();
     chunk.commit(n);
-    machine_.sent(chunk.data(), Clock::now());
-    owner_.bytes_sent(tunnel_, n);
+    sent(chunk.data());
     error_code const written = co_await stream_->data().write(std::move(chunk));
     if (written && !discarding_) co_return;  // pump_down learns why
   }

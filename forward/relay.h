@@ -8,15 +8,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include <boost/asio/ip/tcp.hpp>
 
 #include "base/task_group.h"
 #include "base/wakeup.h"
 #include "forward/relay_machine.h"
+#include "forward/tunnel.h"
 #include "forward/worker_machine.h"
 #include "net/port_stream.h"
-#include "net/spdy_connection.h"
 
 namespace kportal::forward {
 
@@ -27,9 +28,14 @@ class RelayOwner {
   // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any
   // more.
   virtual void relay_left(ConnectionId connection, ConnectionEnd end) = 0;
-  virtual void bytes_sent(TunnelId tunnel, std::size_t n) = 0;
-  // `first`: nothing came back on this connection before.
-  virtual void bytes_received(TunnelId tunnel, std::size_t n, bool first) = 0;
+  // The first byte came back on this connection. Like the two below it is told in the midst of
+  // reading a tunnel: none may be closed, no relay placed or ended on the spot.
+  virtual void relay_answered(TunnelId tunnel) = 0;
+  // A byte passed, either way; told no more often than each kTellMoved.
+  virtual void relay_moved(ConnectionId connection) = 0;
+  // The client does not read: what came for it fills its buffer, which stops its tunnel; or not any
+  // more.
+  virtual void relay_full(ConnectionId connection, bool full) = 0;
 };
 
 class Relay final : private net::DataSink {
@@ -39,6 +45,7 @@ class Relay final : private net::DataSink {
   // How long what the client still sends is read and dropped after the pod's end, so that closing
   // does not take the answer back.
   static constexpr Duration kLinger = std::chrono::seconds(5);
+  static constexpr Duration kTellMoved = std::chrono::milliseconds(250);
 
   Relay(ConnectionId id, asio::ip::tcp::socket socket, config::HalfClose half_close,
         RelayOwner& owner, TaskGroup& tasks);
@@ -46,12 +53,13 @@ class Relay final : private net::DataSink {
 
   // Starts the pumps through `tunnel`. relay_left follows, at once where the tunnel has ended. Not
   // while placed.
-  void place(TunnelId id, std::shared_ptr<net::SpdyConnection> tunnel, std::uint16_t port,
-             std::uint32_t request_id);
+  void place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id);
+  // Takes it off its tunnel: relay_left follows with this error. Nothing while it is not placed.
+  void evict(Error why);
   // Ends the local side with a reset. Not while placed.
   void reset();
 
-  TunnelId tunnel() const { return tunnel_; }
+  TunnelId tunnel() const { return tunnel_id_; }
   bool placed() const { return stream_ != nullptr; }
   TimePoint arrived() const { return arrived_; }
   // The pod's port accepted the connection: it sent a byte, or did not refuse for a second.
@@ -59,6 +67,7 @@ class Relay final : private net::DataSink {
 
  private:
   std::size_t take(Bytes bytes) noexcept override;
+  void buffer_full(bool full) noexcept override;
   awaitable<void> run();
   awaitable<error_code> pump_down();
   awaitable<ConnectionEnd> judge(error_code end);
@@ -69,7 +78,9 @@ class Relay final : private net::DataSink {
   awaitable<void> end_pump_up();
   awaitable<error_code> resend_kept();
   void local_failed();
-  void received(std::size_t n);
+  void received();
+  void sent(Bytes bytes);
+  void tell_moved(TimePoint now);
 
   ConnectionId id_;
   asio::ip::tcp::socket socket_;
@@ -78,15 +89,16 @@ class Relay final : private net::DataSink {
   TaskGroup& tasks_;
   TimePoint arrived_;
   TimePoint placed_at_{};
-  TunnelId tunnel_ = 0;
-  std::uint16_t port_ = 0;
-  std::shared_ptr<net::SpdyConnection> connection_;  // outlives the streams on it
+  TimePoint next_tell_{};  // of bytes that passed
+  TunnelId tunnel_id_ = 0;
+  std::shared_ptr<Tunnel> tunnel_;  // while placed: outlives the streams on it
   std::unique_ptr<net::PortStream> stream_;
   Wakeup up_wake_;  // for pump_up, while it waits to pass the end of stream
   Wakeup up_ended_;
   bool up_running_ = false;
   bool stopping_up_ = false;
-  bool discarding_ = false;    // the pod's side is over: local bytes are read and dropped
+  bool discarding_ = false;  // the pod's side is over: local bytes are read and dropped
+  std::optional<Error> evicted_;
   bool local_failed_ = false;  // the client reset the connection, or we were told to
   bool writing_ = false;       // pump_down writes: the sink must not overtake it
 };

@@ -8,15 +8,16 @@
 
 namespace kportal::forward {
 
-Tunnel::Tunnel(std::shared_ptr<k8s::Cluster> cluster, k8s::Tunnel dialled,
-               k8s::Choice const& choice, TimePoint began, TimePoint now)
-    : cluster_(std::move(cluster)),
+Tunnel::Tunnel(TunnelId id, std::shared_ptr<k8s::Cluster> cluster, k8s::Tunnel dialled,
+               k8s::Choice const& choice, TimePoint now)
+    : id_(id),
+      cluster_(std::move(cluster)),
       connection_(std::move(dialled.connection)),
       transport_(k8s::to_word(dialled.transport)),
       pod_(choice.pod),
       port_(choice.port),
       since_(now),
-      dial_time_(std::chrono::duration_cast<std::chrono::milliseconds>(now - began)) {}
+      dial_time_(std::chrono::duration_cast<std::chrono::milliseconds>(dialled.took)) {}
 
 void Tunnel::received(TimePoint now) {
   last_pod_byte_ = now;
@@ -36,6 +37,8 @@ void Tunnel::add_to(healthcheck::Evidence& evidence) const {
 awaitable<healthcheck::ProbeVerdict> Tunnel::probe(std::uint32_t request,
                                                    config::ProbeMethod method, TimePoint deadline) {
   auto verdict = co_await healthcheck::probe_port(*connection_, port_, request, method, deadline);
+  bool const unheard = !verdict.good() && verdict.error->code == Errc::timeout;
+  if (unheard && stalled()) verdict = healthcheck::ProbeVerdict::of_silence();
   co_return verdict;
 }
 

@@ -2,7 +2,7 @@
 // Tunnel: one tunnel that is up, as its forward's driver sees it: the connection, where it leads,
 // and what proved it alive; the probe through it and the ping of it. It decides nothing: which
 // connection goes where does WorkerMachine, what a verdict means does the checker. Shared by its
-// worker and the probes on it.
+// worker, the relays and the probes on it.
 #pragma once
 
 #include <chrono>
@@ -21,9 +21,11 @@ namespace kportal::forward {
 
 class Tunnel {
  public:
-  // `cluster`: by which it was dialled. The dial began at `began` and succeeded `now`.
-  Tunnel(std::shared_ptr<k8s::Cluster> cluster, k8s::Tunnel dialled, k8s::Choice const& choice,
-         TimePoint began, TimePoint now);
+  // `cluster`: by which it was dialled, `now`.
+  Tunnel(TunnelId id, std::shared_ptr<k8s::Cluster> cluster, k8s::Tunnel dialled,
+         k8s::Choice const& choice, TimePoint now);
+
+  TunnelId id() const { return id_; }
 
   k8s::Cluster& cluster() const { return *cluster_; }
   std::shared_ptr<net::SpdyConnection> const& connection() const { return connection_; }
@@ -45,13 +47,15 @@ class Tunnel {
   void add_to(healthcheck::Evidence& evidence) const;
   TimePoint since() const { return since_; }
 
-  // Tries the pod's port. The tunnel must be held until it ends.
+  // Tries the pod's port; no answer is silence while none can come through. The tunnel must be held
+  // until it ends.
   awaitable<healthcheck::ProbeVerdict> probe(std::uint32_t request, config::ProbeMethod method,
                                              TimePoint deadline);
   void ping() { connection_->ping(); }
   bool heard_since(TimePoint when) const { return connection_->last_received() > when; }
 
  private:
+  TunnelId id_;
   std::shared_ptr<k8s::Cluster> cluster_;
   std::shared_ptr<net::SpdyConnection> connection_;
   std::string transport_;

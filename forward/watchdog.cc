@@ -51,6 +51,7 @@ awaitable<void> Watchdog::run() {
     TimePoint const now = Clock::now();
     last_beat_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     judge(now - due);
+    if (look_) look_();
     Duration const work = worked();
     bool const busy = (work - worked_before) * kIdle > now - before;
     step = busy ? kBusyBeat : std::min(step * 2, kBeat);

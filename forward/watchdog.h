@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/task_group.h"
@@ -32,6 +34,8 @@ class Watchdog {
   // Beats until cancelled.
   awaitable<void> run();
   void set_period(Duration period);
+  // Called at each beat: for what has to be looked at now and then and needs no timer of its own.
+  void on_beat(std::function<void()> look) { look_ = std::move(look); }
   // For how long nothing else could be done, at the most: the latest beat there was, and the time
   // between two. In an idle second a turn may be missed, not while the loop is busy.
   Duration longest_turn() const { return longest_turn_; }
@@ -42,6 +46,7 @@ class Watchdog {
   Clock::rep beat_count() const { return last_beat_.load(std::memory_order_relaxed); }
 
   events::Bus& bus_;
+  std::function<void()> look_;
   std::atomic<Clock::rep> last_beat_;
   std::atomic<Clock::rep> period_;
   Duration longest_turn_{};

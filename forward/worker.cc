@@ -24,9 +24,12 @@ constexpr unsigned kAcceptsAtOnce = 64;
 // The answer to a ping is looked for this often.
 constexpr Duration kLook = milliseconds(50);
 
-std::size_t max_pods(config::Balance balance, config::Reliability const& reliability) {
-  if (balance == config::Balance::pin) return 1;
+std::size_t max_tunnels(config::Reliability const& reliability) {
   return static_cast<std::size_t>(reliability.max_tunnels);
+}
+
+std::size_t max_pods(config::Balance balance, config::Reliability const& reliability) {
+  return balance == config::Balance::pin ? 1 : max_tunnels(reliability);
 }
 
 }  // namespace
@@ -39,7 +42,7 @@ Worker::Worker(Shared& shared, config::ForwardSpec spec, config::Reliability rel
       machine_(
           reliability.hold, std::random_device()(),
           [this](events::Reason reason) { return shared_.checker.is_final(id_, reason); },
-          max_pods(spec_.balance, reliability)),
+          max_pods(spec_.balance, reliability), max_tunnels(reliability)),
       wake_(shared.executor),
       relay_ended_(shared.executor),
       tasks_(shared.executor),
@@ -123,6 +126,10 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   reliability_ = reliability;
   machine_.set_hold(reliability.hold);
   machine_.set_max_pods(max_pods(spec_.balance, reliability));
+  machine_.set_max_tunnels(max_tunnels(reliability));
+  for (auto const& [id, tunnel] : tunnels_) {
+    tunnel->connection()->set_keepalive(reliability.ping_interval, reliability.ping_timeout);
+  }
   target_news_ = target_ != nullptr;
   next_setup_ = {};  // what was in the way may be gone
   wake_.set();
@@ -138,7 +145,12 @@ awaitable<void> Worker::run() {
     if (std::exchange(access_news_, false)) look_at_access(now);
     bool const incomplete = !accepting_ || !cluster_.cluster;
     if (incomplete && now >= next_setup_) set_up(now);
+    if (std::exchange(network_news_, false) && target_) {
+      target_->hurry();
+      machine_.network_back(now);
+    }
     if (std::exchange(target_news_, false)) look_at_target(now);
+    tell_writing();
     machine_.tick(now);
     carry_out();
     TimePoint const setup = accepting_ && cluster_.cluster ? kNever : next_setup_;
@@ -186,6 +198,7 @@ void Worker::look_at_access(TimePoint now) {
   log::info("{}: the kubeconfig says something else of it now{}", id_, next);
   tunnel_tasks_.spawn(
       leave(std::move(target_), std::move(cluster_tasks_), std::move(cluster_.cluster)));
+  dials_.clear();
   machine_.renew(now);
   enter_cluster(std::move(*found));
 }
@@ -206,6 +219,10 @@ void Worker::enter_cluster(k8s::ClusterPool::Found found) {
   target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed,
                                                *cluster_tasks_);
   target_news_ = true;
+  network_ = cluster_.cluster->subscribe([this] {
+    network_news_ = true;
+    wake_.set();
+  });
 }
 
 // The cluster outlives the watch and the dials. Where nobody else needs it, a login to it ends,
@@ -270,6 +287,7 @@ awaitable<void> Worker::accept_all() {
     relays_.emplace(connection,
                     std::make_unique<Relay>(connection, std::move(*accepted), spec_.half_close,
                                             static_cast<RelayOwner&>(*this), pumps_));
+    tell_writing();
     machine_.accepted(connection, Clock::now());
     carry_out();
   }
@@ -362,24 +380,34 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
   options.tcp = net::TcpOptions(reliability_.tcp_keepalive);
   options.ping_interval = reliability_.ping_interval;
   options.ping_timeout = reliability_.ping_timeout;
-  TimePoint const began = Clock::now();
   auto const cluster = cluster_.cluster;
   auto dialled =
       co_await cluster->dial(spec_.namespace_, choice.pod, options, reliability_.dial_timeout);
+  dials_.erase(id);
   TimePoint const now = Clock::now();
   if (retired_ || machine_.pool().find(id) == nullptr) co_return;  // given up meanwhile
   if (dialled.has_error()) {
     tell_renewal_failed(dialled.error());
     machine_.dial_failed(id, dialled.error(), now);
   } else {
-    tunnels_.emplace(id,
-                     std::make_shared<Tunnel>(cluster, std::move(*dialled), choice, began, now));
+    tunnels_.emplace(id, std::make_shared<Tunnel>(id, cluster, std::move(*dialled), choice, now));
+    tunnels_.at(id)->connection()->on_answer_late([this, id](bool late) { answer_late(id, late); });
     unrest_.try_emplace(choice.uid, target_->unrest(choice.pod, choice.uid));
     renewing_ = false;
     tunnel_tasks_.spawn(serve(id));
     machine_.dialled(id, now);
   }
   carry_out();
+}
+
+void Worker::answer_late(TunnelId id, bool late) {
+  TimePoint const now = Clock::now();
+  if (late) {
+    machine_.answer_late(id, now);
+  } else {
+    machine_.answer_came(id, now);
+  }
+  carry_out_soon();
 }
 
 awaitable<void> Worker::serve(TunnelId id) {
@@ -394,7 +422,7 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
   if (at == tunnels_.end()) return;
   bool const lived = at->second->lived();
   k8s::Cluster& cluster = at->second->cluster();
-  if (why == Errc::ping_timeout) cluster.distrust_connections();
+  cluster.tunnel_ended(why, Clock::now() - reliability_.ping_timeout);
   std::string const place = fmt::format("tunnel by {}", cluster.rest().server());
   tunnels_.erase(at);
   machine_.tunnel_closed(id, io_error(why, place), lived, Clock::now());
@@ -412,8 +440,13 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
                               TimePoint deadline) {
   healthcheck::ProbeVerdict verdict;
   for (bool again = true; again;) {
-    auto const id = machine_.next_to_probe(Clock::now());
+    tell_writing();
+    TimePoint const asked = Clock::now();
+    auto const id = machine_.next_to_probe(asked);
     if (!id || !tunnels_.contains(*id)) co_return;
+    // Nothing comes through any of them, and they live while TCP says so: what is there stays.
+    verdict = healthcheck::ProbeVerdict::of_silence();
+    if (machine_.pool().is_stalled(*id, asked)) break;
     verdict = co_await probe_tunnel(*id, method, deadline);
     TimePoint const now = Clock::now();
     again = !verdict.good() && now < deadline && machine_.pool().has_good(now);
@@ -436,16 +469,17 @@ awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::P
   co_return verdict;
 }
 
-// Any tunnel that answers proves life.
+// Any tunnel that answers proves life. Those that cannot answer are not asked, and where none can
+// the connections themselves ask TCP, and end if that is silent.
 awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
   TimePoint const asked = Clock::now();
   std::map<TunnelId, std::shared_ptr<Tunnel>> tunnels;
   for (TunnelId const id : tunnels_in_use()) {
     auto const at = tunnels_.find(id);
-    if (at != tunnels_.end()) tunnels.insert(*at);
+    if (at != tunnels_.end() && !at->second->stalled()) tunnels.insert(*at);
   }
   for (auto const& [id, tunnel] : tunnels) tunnel->ping();
-  bool answered = false;
+  bool answered = tunnels.empty();
   for (TimePoint now = asked; !answered && now < deadline; now = Clock::now()) {
     co_await sleep_until(std::min(deadline, now + kLook));
     for (auto const& [id, tunnel] : tunnels) {
@@ -455,7 +489,7 @@ awaitable<void> Worker::ping(healthcheck::Ticket ticket, TimePoint deadline) {
     }
   }
   bool const stalled =
-      std::ranges::any_of(tunnels, [](auto const& entry) { return entry.second->stalled(); });
+      std::ranges::all_of(tunnels, [](auto const& entry) { return entry.second->stalled(); });
   shared_.checker.ping_result(id_, ticket, answered || stalled);
 }
 
@@ -484,19 +518,19 @@ void Worker::erase_relay(ConnectionId connection) {
   relay_ended_.set();
 }
 
-void Worker::bytes_sent(TunnelId tunnel, std::size_t) {
-  if (auto const at = tunnels_.find(tunnel); at != tunnels_.end()) {
-    at->second->sent(Clock::now());
-  }
+void Worker::relay_answered(TunnelId tunnel) {
+  proved_alive(tunnel);
+  if (!retired_ && machine_.pool().is_up(tunnel)) shared_.checker.record_activity(id_);
 }
 
-void Worker::bytes_received(TunnelId tunnel, std::size_t, bool first) {
-  auto const at = tunnels_.find(tunnel);
-  if (at == tunnels_.end()) return;
-  at->second->received(Clock::now());
-  if (first) proved_alive(tunnel);
-  if (!first || retired_ || !machine_.pool().is_up(tunnel)) return;
-  shared_.checker.record_activity(id_);
+void Worker::relay_moved(ConnectionId connection) {
+  machine_.moved(connection, Clock::now());
+  carry_out_soon();
+}
+
+void Worker::relay_full(ConnectionId connection, bool full) {
+  machine_.buffer_full(connection, full, Clock::now());
+  carry_out_soon();
 }
 
 // What the machine decided.
@@ -514,20 +548,32 @@ void Worker::carry_out() {
   if (machine_.deadline() < sleeping_until_) wake_.set();
 }
 
+// Where it cannot be done on the spot: run() does.
+void Worker::carry_out_soon() {
+  if (machine_.has_actions() || machine_.deadline() < sleeping_until_) wake_.set();
+}
+
+void Worker::tell_writing() {
+  for (auto const& [id, tunnel] : tunnels_) {
+    machine_.writing(id, tunnel->connection()->writing_since());
+  }
+}
+
 void Worker::act(Dial const& action) {
-  cluster_tasks_->spawn(dial(action.tunnel, action.choice));
+  dials_[action.tunnel] = cluster_tasks_->spawn(dial(action.tunnel, action.choice));
 }
 
 void Worker::act(CloseTunnel const& action) {
+  if (auto const dial = dials_.extract(action.tunnel); dial && cluster_tasks_) {
+    cluster_tasks_->cancel(dial.mapped());
+  }
   if (auto const at = tunnels_.find(action.tunnel); at != tunnels_.end()) {
     at->second->connection()->close();
   }
 }
 
 void Worker::act(PlaceConnection const& action) {
-  Tunnel const& tunnel = *tunnels_.at(action.tunnel);
-  relays_.at(action.connection)
-      ->place(action.tunnel, tunnel.connection(), tunnel.port(), next_request_++);
+  relays_.at(action.connection)->place(tunnels_.at(action.tunnel), next_request_++);
 }
 
 void Worker::act(ResetConnection const& action) {
@@ -538,6 +584,11 @@ void Worker::act(ResetConnection const& action) {
   at->second->reset();
   erase_relay(action.connection);
   publish_failed(action.reason, action.message, std::move(pod));
+}
+
+void Worker::act(EvictConnection const& action) {
+  auto const at = relays_.find(action.connection);
+  if (at != relays_.end()) at->second->evict(action.error);
 }
 
 void Worker::publish_failed(events::Reason reason, std::string message, std::string pod) {

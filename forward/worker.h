@@ -88,6 +88,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
                                                     TimePoint deadline);
   awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
   void refuse(asio::ip::tcp::socket socket);
+  void answer_late(TunnelId id, bool late);
   void tunnel_ended(TunnelId id, error_code why);
   void proved_alive(TunnelId id);
   void look_at_target(TimePoint now);
@@ -96,16 +97,20 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
   // RelayOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
-  void bytes_sent(TunnelId tunnel, std::size_t n) override;
-  void bytes_received(TunnelId tunnel, std::size_t n, bool first) override;
+  void relay_answered(TunnelId tunnel) override;
+  void relay_moved(ConnectionId connection) override;
+  void relay_full(ConnectionId connection, bool full) override;
   void erase_relay(ConnectionId connection);
 
   // What the machine decided.
   void carry_out();
+  void carry_out_soon();
+  void tell_writing();
   void act(Dial const& action);
   void act(CloseTunnel const& action);
   void act(PlaceConnection const& action);
   void act(ResetConnection const& action);
+  void act(EvictConnection const& action);
   void act(MarkConnected const& action);
   void act(MarkMoved const& action);
   void act(MarkDisconnected const& action);
@@ -134,6 +139,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::uint16_t bound_port_ = 0;
   k8s::Subscription access_;  // to changes of the kubeconfig
   bool access_news_ = false;
+  k8s::Subscription network_;  // of the cluster: it is back
+  bool network_news_ = false;
   bool renewing_ = false;                // since the kubeconfig changed no dial succeeded
   std::optional<Errc> renewal_failure_;  // that was told of since
   k8s::ClusterPool::Found cluster_;
@@ -149,6 +156,7 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::string warned_;                           // the last warning of the choice, said once
   std::map<std::string, std::uint64_t> unrest_;  // of the pods in use, by uid
   FailureDigest failures_;
+  std::map<TunnelId, TaskGroup::TaskId> dials_;  // in cluster_tasks_
   std::map<TunnelId, std::shared_ptr<Tunnel>> tunnels_;
   std::map<ConnectionId, std::unique_ptr<Relay>> relays_;
   ConnectionId next_connection_ = 1;

@@ -2,11 +2,13 @@
 #include "forward/worker_machine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace kportal::forward {
 
 using events::Reason;
+using State = TunnelInfo::State;
 
 namespace {
 
@@ -30,7 +32,9 @@ void WorkerMachine::stop() {
 void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId> gone,
                              TimePoint now) {
   if (!started_) return;
+  pool_.settle(now);
   max_pods_ = next_max_pods_;
+  offered_ = choices ? *choices : k8s::Choices();
   if (choices) *choices = select(std::move(*choices));
   bool const same = choices_ && *choices_ == choices;
   k8s::Choices const before = wanted();
@@ -41,12 +45,8 @@ void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId>
   bool told = false;
   for (TunnelId const id : gone) {
     if (!pool_.is_up(id)) continue;
-    TunnelInfo const tunnel = *pool_.find(id);
-    bool const was_primary = pool_.primary() == id;
-    pool_.retire(id);
-    Duration const delay = same ? pace(tunnel.place).backoff.next() : Duration{};
-    Error const why(Errc::pod_gone, "pod " + tunnel.pod + " is going away");
-    left(tunnel, was_primary, why, delay, now);
+    Error const why(Errc::pod_gone, "pod " + pool_.find(id)->pod + " is going away");
+    leave(id, why, same ? Next::by_backoff : Next::at_once, now);
     told = true;
   }
   if (choices_->has_error() && !pool_.primary() && !told) report(choices_->error());
@@ -57,26 +57,35 @@ void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId>
 }
 
 // Which pods are to have a tunnel: those that have one come first, so that a new pod pushes none
-// out.
+// out, and those that could not be dialled last.
 k8s::Choices WorkerMachine::select(k8s::Choices choices) const {
-  if (max_pods_ > 1) {
-    std::ranges::stable_partition(choices, [this](k8s::Choice const& choice) {
-      Place const place = place_of(choice);
-      return pool_.up_in(place) || pool_.dialing_in(place);
-    });
-  }
+  auto const failures = [this](k8s::Choice const& choice) {
+    Place const place = place_of(choice);
+    bool const has_one = pool_.up_in(place) || !pool_.all_in(place, State::dialing).empty();
+    auto const at = paces_.find(place);
+    return has_one ? -1 : at == paces_.end() ? 0 : at->second.backoff.attempts();
+  };
+  if (max_pods_ > 1) std::ranges::stable_sort(choices, {}, failures);
   if (choices.size() > max_pods_) choices.resize(max_pods_);
   return choices;
 }
 
+// A pod that cannot be dialled makes room for one that is left over.
+void WorkerMachine::select_again() {
+  if (offered_.size() > max_pods_ && choices_ && *choices_) choices_ = select(offered_);
+}
+
 // What changed may be the cure: it ends the wait, and connections are held for it.
 void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
-  for (TunnelId const id : pool_.all(TunnelInfo::State::dialing)) {
+  for (TunnelId const id : pool_.all(State::dialing)) {
     if (!wants(pool_.find(id)->place)) give_up_dial(id);
   }
   if (choices_->has_error()) return;
   final_ = false;
-  std::erase_if(paces_, [this](auto const& entry) { return !wants(entry.first); });
+  std::erase_if(paces_, [this](auto const& entry) {
+    auto const is_its = [&](k8s::Choice const& choice) { return place_of(choice) == entry.first; };
+    return std::ranges::none_of(offered_, is_its);
+  });
   for (k8s::Choice const& choice : wanted()) {
     bool const is_new = std::ranges::find(before, choice) == before.end();
     if (is_new) pace(place_of(choice)).next_dial = now;
@@ -85,7 +94,7 @@ void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
 
 // A pod that is not to be used any more is left once a tunnel to one that is wanted is up.
 void WorkerMachine::retire_unwanted() {
-  auto const up = pool_.all(TunnelInfo::State::up);
+  auto const up = pool_.all(State::up);
   auto const is_wanted = [this](TunnelId id) { return wants(pool_.find(id)->place); };
   if (std::ranges::none_of(up, is_wanted)) return;
   for (TunnelId const id : up) {
@@ -93,10 +102,28 @@ void WorkerMachine::retire_unwanted() {
   }
 }
 
+// Those beside it that do not lead to where it does, or that it was to replace.
+void WorkerMachine::retire_predecessors(TunnelId successor) {
+  Place const place = pool_.find(successor)->place;
+  k8s::Choice const* const choice = wanted_in(place);
+  if (choice == nullptr) return;
+  auto others = pool_.all_in(place, State::up);
+  std::erase(others, successor);
+  if (!serves(successor, *choice)) {
+    if (!others.empty()) pool_.retire(successor, others.front());  // it came too late
+    return;
+  }
+  for (TunnelId const other : others) {
+    if (!serves(other, *choice)) pool_.retire(other, successor);
+  }
+}
+
 void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
   if (!started_ || pool_.find(tunnel) == nullptr) return;
+  pool_.settle(now);
   auto const before = pool_.primary();
   pool_.up(tunnel);
+  retire_predecessors(tunnel);
   retire_unwanted();
   failing_ = Reason::none;
   failing_text_.clear();
@@ -110,9 +137,15 @@ void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
 void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
   auto const* const info = pool_.find(tunnel);
   if (!started_ || info == nullptr) return;
+  pool_.settle(now);
   Place const place = info->place;
+  bool const beside = info->spare && pool_.up_in(place);
   pool_.remove(tunnel);
-  attempt_failed(place, error, now);
+  if (beside) {
+    spare_failed(place, error.retry_after, now);
+  } else {
+    attempt_failed(place, error, now);
+  }
   if (error.code == Errc::not_found || error.code == Errc::pod_gone) {
     actions_.emplace_back(ResolveAgain{});
   }
@@ -122,19 +155,44 @@ void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
 void WorkerMachine::tunnel_closed(TunnelId tunnel, Error error, bool lived, TimePoint now) {
   auto const* const found = pool_.find(tunnel);
   if (found == nullptr) return;
+  pool_.settle(now);
+  if (lived) proved_alive(tunnel);
   TunnelInfo const info = *found;
   bool const was_primary = pool_.primary() == tunnel;
   pool_.remove(tunnel);
-  if (info.state == TunnelInfo::State::up && started_) {
-    Backoff& backoff = pace(info.place).backoff;
-    if (lived) backoff.reset();
-    left(info, was_primary, error, backoff.next(), now);
+  if (info.state == State::up && started_) {
+    if (info.spare && !lived) spare_failed(info.place, Duration{}, now);
+    left(info, was_primary, error, Next::by_backoff, now);
   }
   advance(now);
 }
 
 void WorkerMachine::proved_alive(TunnelId tunnel) {
-  if (auto const* const info = pool_.find(tunnel)) pace(info->place).backoff.reset();
+  auto const* const info = pool_.find(tunnel);
+  if (info == nullptr) return;
+  Pace& its = pace(info->place);
+  its.backoff.reset();
+  if (info->spare) its.spare_backoff.reset();
+}
+
+void WorkerMachine::answer_late(TunnelId tunnel, TimePoint now) {
+  pool_.set_late(tunnel, true);
+  advance(now);
+}
+
+void WorkerMachine::answer_came(TunnelId tunnel, TimePoint now) {
+  pool_.set_late(tunnel, false);
+  advance(now);
+}
+
+void WorkerMachine::moved(ConnectionId connection, TimePoint now) {
+  pool_.moved(connection, now);
+  advance(now);
+}
+
+void WorkerMachine::buffer_full(ConnectionId connection, bool is_full, TimePoint now) {
+  pool_.full(connection, is_full, now);
+  advance(now);
 }
 
 void WorkerMachine::probed(TunnelId tunnel, bool good, TimePoint now) {
@@ -142,11 +200,14 @@ void WorkerMachine::probed(TunnelId tunnel, bool good, TimePoint now) {
 }
 
 void WorkerMachine::accepted(ConnectionId connection, TimePoint now) {
-  if (auto const tunnel = pool_.place(now)) {
-    actions_.emplace_back(PlaceConnection{connection, *tunnel});
-  } else if (final_) {
+  pool_.settle(now);
+  if (!pool_.primary() && final_) {
     actions_.emplace_back(ResetConnection{connection, failing_, failing_text_});
-  } else if (!pool_.hold(connection, now)) {
+  } else if (pool_.hold(connection, now)) {
+    // advance() places it if it need not wait
+  } else if (auto const tunnel = pool_.place(connection, now)) {
+    actions_.emplace_back(PlaceConnection{connection, *tunnel});
+  } else {
     bool const full = pool_.held() >= TunnelPool::kMaxHeld;
     std::string const why =
         full ? "too many connections wait for a tunnel" : "there is no tunnel, and hold is 0";
@@ -157,7 +218,8 @@ void WorkerMachine::accepted(ConnectionId connection, TimePoint now) {
 
 void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                                      ConnectionEnd end, TimePoint now) {
-  pool_.connection_left(tunnel);
+  pool_.settle(now);
+  pool_.left(connection);
   if (!end.error) {
     advance(now);
     return;
@@ -168,7 +230,7 @@ void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, T
   // Another try on the very tunnel that refused it would only repeat the refusal.
   bool const elsewhere = !pool_.is_up(tunnel) || (refused && pool_.has_good(now));
   bool const may_move = end.movable && elsewhere && started_;
-  auto const next = may_move ? pool_.place(now) : std::nullopt;
+  auto const next = may_move ? pool_.place(connection, now) : std::nullopt;
   if (next) {
     actions_.emplace_back(PlaceConnection{connection, *next});
   } else if (!may_move || !pool_.hold(connection, arrived)) {
@@ -190,7 +252,7 @@ void WorkerMachine::refresh(TimePoint now) {
 }
 
 void WorkerMachine::renew(TimePoint now) {
-  for (TunnelId const id : pool_.all(TunnelInfo::State::dialing)) give_up_dial(id);
+  for (TunnelId const id : pool_.all(State::dialing)) give_up_dial(id);
   choices_.reset();
   pool_.outdate();
   for (auto& [place, pace] : paces_) pace.next_dial = now;
@@ -198,8 +260,19 @@ void WorkerMachine::renew(TimePoint now) {
 }
 
 void WorkerMachine::hurry(TimePoint now) {
-  for (auto& [place, pace] : paces_) pace.next_dial = std::min(pace.next_dial, now);
+  for (auto& [place, pace] : paces_) {
+    pace.next_dial = std::min(pace.next_dial, now);
+    pace.next_spare = std::min(pace.next_spare, now);
+  }
   advance(now);
+}
+
+void WorkerMachine::network_back(TimePoint now) {
+  for (auto& [place, pace] : paces_) {
+    pace.backoff.reset();
+    pace.spare_backoff.reset();
+  }
+  hurry(now);
 }
 
 void WorkerMachine::tick(TimePoint now) {
@@ -207,7 +280,8 @@ void WorkerMachine::tick(TimePoint now) {
 }
 
 TimePoint WorkerMachine::deadline() const {
-  TimePoint due = pool_.deadline();
+  if (!started_) return kNever;
+  TimePoint due = std::min(pool_.deadline(), spare_due_);
   for (k8s::Choice const& choice : wanted()) {
     if (!needs_dial(choice)) continue;
     auto const at = paces_.find(place_of(choice));
@@ -233,8 +307,14 @@ std::string WorkerMachine::current_uid() const {
 
 void WorkerMachine::advance(TimePoint now) {
   if (!started_) return;
+  pool_.settle(now);
   dial_if_due(now);
-  place_and_drain(now);
+  place_held(now, TunnelPool::May::take_free);
+  dial_spares(now);
+  place_held(now, TunnelPool::May::share);
+  end_overdue(now);
+  evict_stalled(now);
+  close_unused(now);
 }
 
 // Empty while there is an error, or nothing is known.
@@ -243,14 +323,19 @@ k8s::Choices const& WorkerMachine::wanted() const {
   return started_ && choices_ && choices_->has_value() ? **choices_ : none;
 }
 
+k8s::Choice const* WorkerMachine::wanted_in(Place const& place) const {
+  auto const at = std::ranges::find_if(
+      wanted(), [&](k8s::Choice const& choice) { return place_of(choice) == place; });
+  return at == wanted().end() ? nullptr : &*at;
+}
+
 Place WorkerMachine::place_of(k8s::Choice const& choice) const {
   if (max_pods_ == 1) return {};
   return choice.uid.empty() ? choice.pod : choice.uid;
 }
 
 bool WorkerMachine::wants(Place const& place) const {
-  return std::ranges::any_of(wanted(),
-                             [&](k8s::Choice const& choice) { return place_of(choice) == place; });
+  return wanted_in(place) != nullptr;
 }
 
 WorkerMachine::Pace& WorkerMachine::pace(Place const& place) {
@@ -259,14 +344,18 @@ WorkerMachine::Pace& WorkerMachine::pace(Place const& place) {
   return at->second;
 }
 
+bool WorkerMachine::serves(TunnelId tunnel, k8s::Choice const& choice) const {
+  auto const* const info = pool_.find(tunnel);
+  return !info->outdated && leads_to(*info, choice) && info->port == choice.port;
+}
+
 // True while the tunnel that should be there is neither up nor being dialled.
 bool WorkerMachine::needs_dial(k8s::Choice const& choice) const {
   Place const place = place_of(choice);
-  if (auto const dialing = pool_.dialing_in(place)) return !leads_to(*pool_.find(*dialing), choice);
-  auto const up = pool_.up_in(place);
-  if (!up) return true;
-  auto const* const info = pool_.find(*up);
-  return info->outdated || !leads_to(*info, choice) || info->port != choice.port;
+  auto const comes = [&](TunnelId id) { return leads_to(*pool_.find(id), choice); };
+  auto const is_there = [&](TunnelId id) { return serves(id, choice); };
+  return std::ranges::none_of(pool_.all_in(place, State::dialing), comes) &&
+         std::ranges::none_of(pool_.all_in(place, State::up), is_there);
 }
 
 void WorkerMachine::dial_if_due(TimePoint now) {
@@ -274,38 +363,118 @@ void WorkerMachine::dial_if_due(TimePoint now) {
     if (!needs_dial(choice)) continue;
     Place const place = place_of(choice);
     if (now < pace(place).next_dial || !within_budget(now)) continue;
-    if (auto const outdated = pool_.dialing_in(place)) give_up_dial(*outdated);
-    TunnelId const tunnel = pool_.add_dialing(place, choice.pod, choice.uid, choice.port);
-    dials_.push_back(now);
-    actions_.emplace_back(Dial{tunnel, choice});
+    for (TunnelId const outdated : pool_.all_in(place, State::dialing)) give_up_dial(outdated);
+    dial(choice, false, now);
   }
 }
 
-void WorkerMachine::place_and_drain(TimePoint now) {
-  for (auto const& [connection, tunnel] : pool_.place_held(now)) {
+void WorkerMachine::dial(k8s::Choice const& choice, bool spare, TimePoint now) {
+  TunnelId const tunnel =
+      pool_.add_dialing(place_of(choice), choice.pod, choice.uid, choice.port, spare);
+  dials_.push_back(now);
+  actions_.emplace_back(Dial{tunnel, choice});
+}
+
+void WorkerMachine::dial_spares(TimePoint now) {
+  spare_due_ = kNever;
+  while (wants_spare(now)) {
+    k8s::Choice const* const choice = next_for_spare(now);
+    if (choice == nullptr) return;
+    dial(*choice, true, now);
+  }
+}
+
+// One that is free should be at hand, and for each connection that waits one is to come. A late
+// answer is reason enough for one more than there may be: perhaps it is the successor.
+bool WorkerMachine::wants_spare(TimePoint now) const {
+  if (!pool_.in_demand(now) || !pool_.free(now).empty()) return false;
+  auto const up = pool_.all(State::up);
+  std::size_t const dialing = pool_.all(State::dialing).size();
+  if (dialing >= std::max<std::size_t>(1, pool_.held())) return false;
+  bool const late = std::ranges::all_of(up, [this](TunnelId id) { return pool_.find(id)->late; });
+  return up.size() + dialing < max_tunnels_ + (late ? 1 : 0);
+}
+
+// Where it is to lead: to the pod with the fewest tunnels. Null while none may be dialled.
+k8s::Choice const* WorkerMachine::next_for_spare(TimePoint now) {
+  std::size_t const reserved = budget() / kMaxDials * kReservedDials;
+  bool const affordable = within_budget(now) && dials_.size() < budget() - reserved;
+  if (!affordable) spare_due_ = dials_.front() + kDialWindow;
+  k8s::Choice const* best = nullptr;
+  std::size_t fewest = 0;
+  for (k8s::Choice const& choice : wanted()) {
+    Place const place = place_of(choice);
+    auto const up = pool_.all_in(place, State::up);
+    auto const is_there = [&](TunnelId id) { return serves(id, choice); };
+    if (std::ranges::none_of(up, is_there)) continue;
+    TimePoint const due = pace(place).next_spare;
+    if (due > now) spare_due_ = std::min(spare_due_, due);
+    std::size_t const tunnels = up.size() + pool_.all_in(place, State::dialing).size();
+    if (!affordable || due > now || (best != nullptr && tunnels >= fewest)) continue;
+    best = &choice;
+    fewest = tunnels;
+  }
+  return best;
+}
+
+void WorkerMachine::place_held(TimePoint now, TunnelPool::May may) {
+  for (auto const& [connection, tunnel] : pool_.place_held(now, may)) {
     actions_.emplace_back(PlaceConnection{connection, tunnel});
   }
+}
+
+void WorkerMachine::end_overdue(TimePoint now) {
   for (ConnectionId const connection : pool_.expire(now)) {
     std::string const why = failing_text_.empty() ? "no tunnel in time" : failing_text_;
     actions_.emplace_back(ResetConnection{connection, Reason::hold_timeout, why});
   }
-  for (TunnelId const tunnel : pool_.drained()) {
+}
+
+void WorkerMachine::evict_stalled(TimePoint now) {
+  while (auto const connection = pool_.overdue(now)) {
+    Error why(Errc::stalled,
+              "its reader stopped, and what came for it blocked other connections on the tunnel; "
+              "with a higher `maxTunnels` more of them have one of their own");
+    actions_.emplace_back(EvictConnection{*connection, std::move(why)});
+  }
+}
+
+void WorkerMachine::close_unused(TimePoint now) {
+  auto unused = pool_.superfluous(now);
+  std::ranges::copy(pool_.drained(), std::back_inserter(unused));
+  for (TunnelId const tunnel : unused) {
     pool_.remove(tunnel);
     actions_.emplace_back(CloseTunnel{tunnel});
   }
 }
 
+std::size_t WorkerMachine::budget() const {
+  return kMaxDials * std::max<std::size_t>(1, wanted().size());
+}
+
 bool WorkerMachine::within_budget(TimePoint now) {
   while (!dials_.empty() && dials_.front() + kDialWindow <= now) dials_.pop_front();
-  std::size_t const budget = kMaxDials * std::max<std::size_t>(1, wanted().size());
-  dial_allowed_ = dials_.size() < budget ? TimePoint{} : dials_.front() + kDialWindow;
+  dial_allowed_ = dials_.size() < budget() ? TimePoint{} : dials_.front() + kDialWindow;
   return dial_allowed_ <= now;
 }
 
-// A tunnel that took new connections does not any more.
-void WorkerMachine::left(TunnelInfo const& tunnel, bool was_primary, Error const& error,
-                         Duration delay, TimePoint now) {
-  pace(tunnel.place).next_dial = now + delay;
+// It takes no new connections from now on.
+void WorkerMachine::leave(TunnelId tunnel, Error const& error, Next next, TimePoint now) {
+  TunnelInfo const info = *pool_.find(tunnel);
+  bool const was_primary = pool_.primary() == tunnel;
+  pool_.retire(tunnel);
+  left(info, was_primary, error, next, now);
+}
+
+// A tunnel that took new connections does not any more. The last one to its pod is dialled again.
+void WorkerMachine::left(TunnelInfo const& tunnel, bool was_primary, Error const& error, Next next,
+                         TimePoint now) {
+  Duration delay{};
+  if (!pool_.up_in(tunnel.place)) {
+    Pace& its = pace(tunnel.place);
+    if (next == Next::by_backoff) delay = its.backoff.next();
+    its.next_dial = now + delay;
+  }
   if (!was_primary) return;
   if (auto const other = pool_.primary()) {
     actions_.emplace_back(MarkMoved{*other});
@@ -334,14 +503,23 @@ void WorkerMachine::attempt_failed(Place const& place, Error const& error, TimeP
   if (!quiet && final_) delay = kPermanentRetry;
   delay = std::max<Duration>(delay, error.retry_after);
   its.next_dial = now + delay;
+  select_again();
   if (quiet) return;
   actions_.emplace_back(
       MarkReconnecting{events::reason_of(error.code), error.text, its.backoff.attempts(), delay});
 }
 
+// Nobody is told: there is another one, and who waited for this one shares that.
+void WorkerMachine::spare_failed(Place const& place, Duration at_least, TimePoint now) {
+  Pace& its = pace(place);
+  Duration delay = its.spare_backoff.next();
+  if (delay == Duration::zero()) delay = its.spare_backoff.next();
+  its.next_spare = now + std::max(delay, at_least);
+}
+
 // Another pod is being tried for the first time: the forward has not failed yet.
 bool WorkerMachine::others_may_come() const {
-  auto const dialing = pool_.all(TunnelInfo::State::dialing);
+  auto const dialing = pool_.all(State::dialing);
   return std::ranges::any_of(dialing, [this](TunnelId id) {
     auto const at = paces_.find(pool_.find(id)->place);
     return at == paces_.end() || at->second.backoff.attempts() == 0;
@@ -364,13 +542,16 @@ void WorkerMachine::give_up_dial(TunnelId tunnel) {
   actions_.emplace_back(CloseTunnel{tunnel});
 }
 
+// All tunnels to its pod: they share its sandbox.
 void WorkerMachine::give_up(TunnelId tunnel, Error const& error, TimePoint now) {
   if (!started_ || !pool_.is_up(tunnel)) return;
+  pool_.settle(now);
   TunnelInfo const info = *pool_.find(tunnel);
-  bool const was_primary = pool_.primary() == tunnel;
-  pool_.retire(tunnel);
+  auto leaving = pool_.all_in(info.place, State::up);
+  std::erase_if(leaving, [&](TunnelId id) { return pool_.find(id)->pod_uid != info.pod_uid; });
+  std::ranges::stable_partition(leaving, [this](TunnelId id) { return pool_.primary() != id; });
   Error const gone(Errc::pod_gone, error.text);
-  left(info, was_primary, gone, pace(info.place).backoff.next(), now);
+  for (TunnelId const id : leaving) leave(id, gone, Next::by_backoff, now);
   actions_.emplace_back(ResolveAgain{});
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // WorkerMachine: the life of one forward as decisions: when to dial, which tunnel takes a
 // connection, what is held, moved or reset, when to try again. Pure: events and `now` in, actions
-// out. It keeps one tunnel to each of up to `max_pods` pods; a pinned forward is one with a single
-// pod. It does not decide the status (healthcheck/ does, from the marks) nor which pods may be used
-// (k8s/target does).
+// out. It keeps a tunnel to each of up to `max_pods` pods (a pinned forward has one), and more
+// beside them for connections that are busy at the same time. It does not decide the status
+// (healthcheck/ does, from the marks) nor which pods may be used (k8s/target does).
 #pragma once
 
 #include <chrono>
@@ -43,6 +43,12 @@ struct ResetConnection {
   events::Reason reason;
   std::string message;
 };
+// It is placed and blocks others: to be taken off its tunnel at once; connection_ended() with this
+// error follows.
+struct EvictConnection {
+  ConnectionId connection;
+  Error error;
+};
 // The forward has a tunnel, or (`refresh`) a new one in place of the one that stood for it.
 struct MarkConnected {
   TunnelId tunnel;
@@ -73,9 +79,9 @@ struct MarkFailed {
 // Look at the cluster again, its last word may be outdated.
 struct ResolveAgain {};
 
-using Action =
-    std::variant<Dial, CloseTunnel, PlaceConnection, ResetConnection, MarkConnected, MarkMoved,
-                 MarkDisconnected, MarkReconnecting, MarkFailed, ResolveAgain>;
+using Action = std::variant<Dial, CloseTunnel, PlaceConnection, ResetConnection, EvictConnection,
+                            MarkConnected, MarkMoved, MarkDisconnected, MarkReconnecting,
+                            MarkFailed, ResolveAgain>;
 using Actions = std::vector<Action>;
 
 // How a placed connection ended.
@@ -92,6 +98,8 @@ class WorkerMachine {
   // that is to have a tunnel.
   static constexpr std::size_t kMaxDials = 10;
   static constexpr Duration kDialWindow = std::chrono::seconds(10);
+  // Of these dials so many are not for spares, so that a loss is redialled at once.
+  static constexpr std::size_t kReservedDials = 2;
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
   // A pod that refused a connection or a probe gets no new ones for this long, while others do not.
@@ -101,11 +109,15 @@ class WorkerMachine {
   // Active.
   using IsFinal = std::function<bool(events::Reason)>;
 
-  // `max_pods`: to how many pods it keeps a tunnel at the same time.
-  WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final, std::size_t max_pods = 1)
+  // `max_pods`: to how many pods it keeps a tunnel at the same time. `max_tunnels`: up to how many
+  // it has altogether for connections that are busy at the same time; one to each of these pods is
+  // kept in any case.
+  WorkerMachine(Duration hold, std::uint32_t seed, IsFinal is_final, std::size_t max_pods = 1,
+                std::size_t max_tunnels = 1)
       : is_final_(std::move(is_final)),
         max_pods_(max_pods),
         next_max_pods_(max_pods),
+        max_tunnels_(max_tunnels),
         seed_(seed),
         pool_(hold) {}
 
@@ -115,6 +127,8 @@ class WorkerMachine {
   void set_hold(Duration hold) { pool_.set_hold(hold); }
   // Counts from the next resolved().
   void set_max_pods(std::size_t pods) { next_max_pods_ = pods; }
+  // Counts from now on; what is up stays until it is of no use.
+  void set_max_tunnels(std::size_t tunnels) { max_tunnels_ = tunnels; }
 
   // The cluster's word on where to forward, each time it may have changed, the best pod first. An
   // error leaves tunnels that are up alone, whatever it says of a next one. `gone`: tunnels whose
@@ -130,6 +144,14 @@ class WorkerMachine {
   void pod_gone(TunnelId tunnel, Error const& error, TimePoint now);
   // The tunnel brought a pod's byte or the answer to a ping.
   void proved_alive(TunnelId tunnel);
+  // A ping of the tunnel was sent and for some time no byte came: another is dialled beside it, and
+  // takes the new connections and, if this one is lost, its part.
+  void answer_late(TunnelId tunnel, TimePoint now);
+  // A byte ended that.
+  void answer_came(TunnelId tunnel, TimePoint now);
+  // Since when a write on the tunnel has not been completed; kNever for none. To be told before
+  // accepted() and tick().
+  void writing(TunnelId tunnel, TimePoint since) { pool_.set_writing_since(tunnel, since); }
   // The pod's port behind the tunnel was tried: with others at hand, a bad one is left out.
   void probed(TunnelId tunnel, bool good, TimePoint now);
   // The tunnel to try next: in turn, those that were not found bad first.
@@ -140,6 +162,10 @@ class WorkerMachine {
   void accepted(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                         ConnectionEnd end, TimePoint now);
+  // A byte of a placed connection passed. Four times a second is often enough.
+  void moved(ConnectionId connection, TimePoint now);
+  // What came for a placed connection fills its buffer, which stops its tunnel; or not any more.
+  void buffer_full(ConnectionId connection, bool is_full, TimePoint now);
 
   // A new tunnel before the old one is left: the checker's or a user's wish.
   void refresh(TimePoint now);
@@ -149,41 +175,61 @@ class WorkerMachine {
   void renew(TimePoint now);
   // Something changed that may cure what we wait for: the next attempt is due now.
   void hurry(TimePoint now);
+  // The network is back, or is another one. What failed meanwhile says nothing of the server.
+  void network_back(TimePoint now);
   // Time has passed.
   void tick(TimePoint now);
   TimePoint deadline() const;
 
   Actions take_actions();
+  bool has_actions() const { return !actions_.empty(); }
   TunnelPool const& pool() const { return pool_; }
   // The pod of the tunnel that stands for the forward, empty if none.
   std::string current_pod() const;
   std::string current_uid() const;
 
  private:
-  // When a place is dialled.
+  // When a place is dialled, and when another tunnel beside the one that it has.
   struct Pace {
     Backoff backoff;
     TimePoint next_dial{};
+    Backoff spare_backoff;
+    TimePoint next_spare{};
 
-    explicit Pace(std::uint32_t seed) : backoff(seed) {}
+    explicit Pace(std::uint32_t seed) : backoff(seed), spare_backoff(seed) {}
   };
 
   void advance(TimePoint now);
   void dial_if_due(TimePoint now);
-  void place_and_drain(TimePoint now);
+  void dial_spares(TimePoint now);
+  void dial(k8s::Choice const& choice, bool spare, TimePoint now);
+  bool wants_spare(TimePoint now) const;
+  k8s::Choice const* next_for_spare(TimePoint now);
+  void place_held(TimePoint now, TunnelPool::May may);
+  void end_overdue(TimePoint now);
+  void evict_stalled(TimePoint now);
+  void close_unused(TimePoint now);
   bool wants(Place const& place) const;
   Place place_of(k8s::Choice const& choice) const;
   k8s::Choices const& wanted() const;
+  k8s::Choice const* wanted_in(Place const& place) const;
   k8s::Choices select(k8s::Choices choices) const;
+  void select_again();
   void adopt(k8s::Choices const& before, TimePoint now);
   void retire_unwanted();
+  void retire_predecessors(TunnelId successor);
+  bool serves(TunnelId tunnel, k8s::Choice const& choice) const;
   bool needs_dial(k8s::Choice const& choice) const;
+  std::size_t budget() const;
   bool within_budget(TimePoint now);
   Pace& pace(Place const& place);
-  void left(TunnelInfo const& tunnel, bool was_primary, Error const& error, Duration delay,
+  enum class Next : bool { at_once, by_backoff };
+  void leave(TunnelId tunnel, Error const& error, Next next, TimePoint now);
+  void left(TunnelInfo const& tunnel, bool was_primary, Error const& error, Next next,
             TimePoint now);
   void lost(events::Reason reason, std::string message, TunnelInfo const& tunnel, Duration delay);
   void attempt_failed(Place const& place, Error const& error, TimePoint now);
+  void spare_failed(Place const& place, Duration at_least, TimePoint now);
   bool others_may_come() const;
   void report(Error const& error);
   void give_up_dial(TunnelId tunnel);
@@ -193,16 +239,19 @@ class WorkerMachine {
   IsFinal is_final_;
   std::size_t max_pods_;
   std::size_t next_max_pods_;
+  std::size_t max_tunnels_;
   std::uint32_t seed_;
   TunnelPool pool_;
   bool started_ = false;
-  std::optional<Result<k8s::Choices>> choices_;  // those that are to have a tunnel
+  k8s::Choices offered_;                         // the cluster's last word
+  std::optional<Result<k8s::Choices>> choices_;  // those of them that are to have a tunnel
   std::map<Place, Pace> paces_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
-  bool final_ = false;          // of the last attempt: nothing is held for it
-  std::list<TimePoint> dials_;  // those within kDialWindow
-  TimePoint dial_allowed_{};    // when the budget has room again
+  bool final_ = false;            // of the last attempt: nothing is held for it
+  std::list<TimePoint> dials_;    // those within kDialWindow
+  TimePoint dial_allowed_{};      // when the budget has room again
+  TimePoint spare_due_ = kNever;  // when a spare that is wanted may be dialled
   Actions actions_;
 };
 

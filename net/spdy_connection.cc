@@ -129,6 +129,7 @@ void Stream::update_full() {
   if (full == full_) return;
   full_ = full;
   connection_.count_full(full);
+  if (sink_ != nullptr) sink_->buffer_full(full);
 }
 
 void Stream::end_reading(error_code error) {
@@ -230,6 +231,7 @@ void SpdyConnection::receive(Bytes bytes) {
   error_code const error = session_.receive(bytes, Clock::now(), *this);
   to_write_.set();
   if (error) end(error);
+  look_if_late();
   expect_deadline();
 }
 
@@ -266,16 +268,25 @@ void SpdyConnection::keep_alive(TimePoint now) {
   using Answers = SpdySession::Answers;
   if (ended_ || now < session_.deadline()) return;
   bool const stalled = session_.awaits_answer() && (reading_paused() || writing_since_ != kNever);
-  bool const excused = stalled && (!options_.acknowledged || options_.acknowledged());
-  if (excused) excused_ = true;
+  bool const overdue = session_.answer_overdue(now);
+  bool const excused = stalled && (!overdue || !options_.acknowledged || options_.acknowledged());
+  if (excused && overdue) excused_ = true;
   error_code const error = session_.tick(now, excused ? Answers::impossible : Answers::possible);
   if (error) end(error);
+  look_if_late();
   to_write_.set();
 }
 
 void SpdyConnection::end_excuse() {
   if (excused_) session_.postpone(Clock::now());
   excused_ = false;
+  look_if_late();
+}
+
+void SpdyConnection::look_if_late() {
+  bool const late = session_.answer_late();
+  if (ended_ || std::exchange(late_, late) == late) return;
+  if (tell_late_) tell_late_(late);
 }
 
 void SpdyConnection::close() {
@@ -296,7 +307,8 @@ void SpdyConnection::end(error_code error) {
   ended_ = true;
   end_ = error;
   transport_->close();
-  fail_streams(end_);
+  // The transport's orderly end is no stream's: whoever reads must not take it for the pod's.
+  fail_streams(end_ == asio::error::eof ? make_error_code(Errc::network) : end_);
   changed_.cancel();
 }
 
@@ -310,6 +322,11 @@ Result<std::unique_ptr<Stream>> SpdyConnection::open_stream(Headers const& heade
   if (!id) return id.error();
   to_write_.set();
   return std::unique_ptr<Stream>(new Stream(*this, *id, Stream::By::us, Headers()));
+}
+
+void SpdyConnection::set_keepalive(Duration ping_interval, Duration ping_timeout) {
+  session_.set_keepalive(SpdyKeepalive{ping_interval, ping_timeout});
+  expect_deadline();
 }
 
 void SpdyConnection::ping() {

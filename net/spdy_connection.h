@@ -34,6 +34,9 @@ class DataSink {
   // Takes a prefix of `bytes` without waiting and returns its length; 0 when it cannot take any
   // now. Called from the connection's reader: it must not destroy the stream.
   virtual std::size_t take(Bytes bytes) noexcept = 0;
+  // What it did not take fills the stream's buffer, so that the whole connection is not read; or
+  // does not any more. Called from the reader, from read_some() and from reset().
+  virtual void buffer_full(bool full) noexcept { static_cast<void>(full); }
 };
 
 // One stream. Destroying it resets it unless both directions have ended. May outlive its
@@ -58,8 +61,8 @@ class Stream {
   // the rest is buffered for read_some. The sink must outlive the stream or be unset with nullptr.
   void set_sink(DataSink* sink) { sink_ = sink; }
   // Reads at least one byte. Fails with eof after the peer's FIN, Errc::stream_failed after its RST
-  // (what came before it is delivered first), or with what ended the connection. One read at a
-  // time.
+  // (what came before it is delivered first), or with what ended the connection: Errc::network
+  // where that was an orderly end of the transport. One read at a time.
   awaitable<IoResult> read_some(MutableBytes into);
   // Hands the chunk to the writer; returns once it was taken to be written, so that one chunk a
   // stream is queued at the most. Empty chunks are allowed and send nothing. One write at a time;
@@ -139,6 +142,10 @@ class SpdyConnection : private SpdyEvents {
   // destroy it. Without a callback all are refused.
   void on_stream(std::function<void(std::unique_ptr<Stream>)> accept);
 
+  // Called when the answer to a PING is late while one could come (SpdySession::answer_late), and
+  // when a byte came after all. It must not destroy the connection. Not called for its end.
+  void on_answer_late(std::function<void(bool late)> tell) { tell_late_ = std::move(tell); }
+
   // Runs until the connection is over and says why: the transport's error, eof, Errc::going_away,
   // Errc::protocol, Errc::limit (a bound of FrameParser, HeaderDecoder or SpdySession),
   // Errc::ping_timeout, or Errc::closed after close(). Once. By the time it returns all waits of
@@ -158,6 +165,8 @@ class SpdyConnection : private SpdyEvents {
   // in one write. Fails after the connection ended, or when its ids are used up.
   Result<std::unique_ptr<Stream>> open_stream(Headers const& headers, Fin fin);
 
+  // Counts from the next byte or PING on.
+  void set_keepalive(Duration ping_interval, Duration ping_timeout);
   // Sends a PING now; an answer shows as last_received() moving on, none within ping_timeout ends
   // the connection.
   void ping();
@@ -189,6 +198,7 @@ class SpdyConnection : private SpdyEvents {
   void keep_alive(TimePoint now);
   void expect_deadline();
   void end_excuse();
+  void look_if_late();
   void end(error_code error);
   void fail_streams(error_code error);
 
@@ -213,7 +223,9 @@ class SpdyConnection : private SpdyEvents {
   bool ended_ = false;
   error_code end_;  // why
   TimePoint writing_since_ = kNever;
-  bool excused_ = false;  // a late answer was given more time
+  bool excused_ = false;  // an overdue answer was given more time
+  bool late_ = false;     // as it was told
+  std::function<void(bool)> tell_late_;
 
   std::array<std::byte, kSmallRead> small_{};
   std::unique_ptr<std::byte[]> large_;

@@ -43,14 +43,16 @@ Result<StreamId> SpdySession::open_stream(Headers const& headers, Fin fin) {
   }
   StreamId const stream = next_id_;
   next_id_ += 2;
-  streams_[stream].ended = fin == Fin::yes;
+  StreamState& state = streams_[stream];
+  state.own = true;
+  state.ended = fin == Fin::yes;
   queue_header_frame(stream, FrameType::syn_stream, headers, fin);
   return stream;
 }
 
 error_code SpdySession::reply(StreamId stream, Headers const& headers, Fin fin) {
   StreamState* const state = find(stream);
-  if (state == nullptr || is_own(stream) || state->replied || state->ended) return Errc::closed;
+  if (state == nullptr || state->own || state->replied || state->ended) return Errc::closed;
   if (error_code const error = check_headers(headers, HeaderKind::reply); error) return error;
   state->replied = true;
   state->ended = fin == Fin::yes;
@@ -110,14 +112,20 @@ void SpdySession::ping(TimePoint now) {
   queue_control(ping_frame(next_ping_));
   next_ping_ = next_ping_ + 2 > kMaxPingId ? 2 - (next_ping_ & 1) : next_ping_ + 2;
   quiet_since_ = now;
-  if (!pinged_ && keepalive_.timeout != Duration::zero()) pinged_ = now;
+  if (!pinged_ && keepalive_.timeout != Duration::zero()) await_answer(now);
+}
+
+void SpdySession::await_answer(std::optional<TimePoint> since) {
+  pinged_ = since;
+  looked_ = false;
+  late_ = false;
 }
 
 error_code SpdySession::receive(Bytes bytes, TimePoint now, SpdyEvents& events) {
   if (!bytes.empty()) {
     last_received_ = now;
     quiet_since_ = now;
-    pinged_.reset();
+    await_answer(std::nullopt);
   }
   while (!failed_) {
     std::optional<Frame> frame;
@@ -188,7 +196,7 @@ error_code SpdySession::take_syn_reply(Frame const& frame, SpdyEvents& events) {
   error_code const error = decoder_.decode(frame.bytes, HeaderKind::reply, headers);
   if (error) return error;
   StreamState* const state = find(frame.stream);
-  if (state == nullptr || !is_own(frame.stream) || state->replied) return {};
+  if (state == nullptr || !state->own || state->replied) return {};
   state->replied = true;
   events.stream_replied(frame.stream, std::move(headers));
   if (frame.fin()) take_fin(frame.stream, events);
@@ -288,20 +296,26 @@ error_code SpdySession::tick(TimePoint now, Answers answers) {
     ping(now);
     return {};
   }
+  if (!answer_overdue(now)) {
+    looked_ = true;
+    late_ = answers == Answers::possible;
+    return {};
+  }
   if (answers == Answers::possible) return Errc::ping_timeout;
-  pinged_ = now;
+  await_answer(now);
   return {};
 }
 
 TimePoint SpdySession::deadline() const {
   if (going_away_ || failed_) return kNever;
+  if (pinged_ && !looked_) return *pinged_ + std::min(kLate, keepalive_.timeout / 2);
   if (pinged_) return *pinged_ + keepalive_.timeout;
   if (keepalive_.interval == Duration::zero()) return kNever;
   return quiet_since_ + keepalive_.interval;
 }
 
 void SpdySession::postpone(TimePoint now) {
-  if (pinged_) pinged_ = now;
+  if (pinged_) await_answer(now);
 }
 
 SpdySession::StreamState* SpdySession::find(StreamId stream) {

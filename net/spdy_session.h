@@ -77,6 +77,8 @@ class SpdySession {
   // Drops queued data, resets all streams (CANCEL) and announces the end, as spdystream's Close
   // does.
   void goaway();
+  // Counts from the next byte or PING on.
+  void set_keepalive(SpdyKeepalive keepalive) { keepalive_ = keepalive; }
   // Queues a PING; its answer is due within the keepalive timeout.
   void ping(TimePoint now);
 
@@ -92,12 +94,20 @@ class SpdySession {
   bool queued(StreamId stream) const;
 
   enum class Answers : bool { impossible, possible };
-  // To be called at deadline(): sends the PING that is due, or fails with Errc::ping_timeout. While
-  // no answer can come (reading is paused, or writes are blocked) an overdue one is given more
-  // time.
+  // To be called at deadline(): sends the PING that is due, notes that its answer is late, or fails
+  // with Errc::ping_timeout. While no answer can come (reading is paused, or writes are blocked) an
+  // overdue one is given more time.
   error_code tick(TimePoint now, Answers answers);
   TimePoint deadline() const;
   bool awaits_answer() const { return pinged_.has_value(); }
+  // An answer could have come and has not for kLate, or half of the timeout if that is less. Any
+  // byte ends it.
+  bool answer_late() const { return late_; }
+  static constexpr Duration kLate = std::chrono::seconds(1);
+  // The timeout is over.
+  bool answer_overdue(TimePoint now) const {
+    return pinged_ && now >= *pinged_ + keepalive_.timeout;
+  }
   // Answers are possible again: one that is due gets the whole timeout from now on.
   void postpone(TimePoint now);
 
@@ -107,6 +117,7 @@ class SpdySession {
  private:
   struct StreamState {
     Chunk queued;               // the one chunk that waits, in turns_ while not empty
+    bool own = false;           // opened by this side, whatever its parity
     bool ended = false;         // this side sends nothing more: FIN or RST is queued or sent
     bool remote_ended = false;  // FIN came
     bool replied = false;
@@ -126,13 +137,14 @@ class SpdySession {
   error_code take_data(Frame const& frame, SpdyEvents& events);
   void take_fin(StreamId stream, SpdyEvents& events);
 
+  void await_answer(std::optional<TimePoint> since);
   void queue_control(Bytes bytes);
   error_code queue_answer(Bytes bytes);
   void queue_header_frame(StreamId stream, FrameType type, Headers const& headers, Fin fin);
   void take_control(std::size_t size, Chunk& into);
   Chunk take_turn();
 
-  SpdyKeepalive const keepalive_;
+  SpdyKeepalive keepalive_;
   StreamId next_id_;       // of the next stream this side opens
   StreamId next_peer_id_;  // ids below it are used up
   StreamId last_peer_id_ = 0;
@@ -153,6 +165,8 @@ class SpdySession {
   TimePoint last_received_;
   TimePoint quiet_since_;            // the last byte received or PING sent
   std::optional<TimePoint> pinged_;  // since when an answer is due
+  bool looked_ = false;              // whether it is late
+  bool late_ = false;
 };
 
 }  // namespace kportal::net

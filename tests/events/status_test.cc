@@ -104,6 +104,7 @@ TEST(ReasonTest, EveryErrcHasOne) {
       {Errc::pod_reset, Reason::reset},
       {Errc::stream_failed, Reason::probe_failed},
       {Errc::half_close_cut, Reason::half_close_cut},
+      {Errc::stalled, Reason::stalled},
   };
   for (auto const& [code, reason] : expected) {
     EXPECT_EQ(reason_of(code), reason) << make_error_code(code).message();

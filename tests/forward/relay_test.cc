@@ -24,14 +24,18 @@ using test::MemoryTransport;
 
 // One tunnel with both its ends.
 struct TestTunnel {
-  std::shared_ptr<net::SpdyConnection> client;
+  std::shared_ptr<Tunnel> client;
   std::unique_ptr<net::SpdyConnection> server;
   std::vector<std::unique_ptr<net::Stream>> streams;  // of the server, as they came: error, data
 
-  explicit TestTunnel(asio::any_io_executor const& executor) {
+  TestTunnel(TunnelId id, asio::any_io_executor const& executor) {
     auto [a, b] = MemoryTransport::make_pair(executor);
     net::SpdyOptions options;
-    client = std::make_shared<net::SpdyConnection>(executor, std::move(a), options);
+    k8s::Tunnel dialled(std::make_unique<net::SpdyConnection>(executor, std::move(a), options),
+                        k8s::TransportKind::websocket, Duration{});
+    k8s::Choice choice;
+    choice.port = 8080;
+    client = std::make_shared<Tunnel>(id, nullptr, std::move(dialled), choice, Clock::now());
     options.role = net::SpdyRole::server;
     server = std::make_unique<net::SpdyConnection>(executor, std::move(b), options);
     server->on_stream([this](auto stream) { streams.push_back(std::move(stream)); });
@@ -54,7 +58,7 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
     relay_ = std::make_unique<Relay>(1, acceptor_.accept(), config::HalfClose::pass,
                                      static_cast<RelayOwner&>(*this), pumps_);
     for (TestTunnel* const tunnel : {&first_, &second_}) {
-      spawn(run_to_end(*tunnel->client));
+      spawn(run_to_end(*tunnel->client->connection()));
       spawn(run_to_end(*tunnel->server));
     }
   }
@@ -66,11 +70,11 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
     relay_.reset();
     for (TestTunnel* const tunnel : {&first_, &second_}) {
       tunnel->streams.clear();
-      tunnel->client->close();
+      tunnel->client->connection()->close();
       tunnel->server->close();
     }
   }
-  void place(TunnelId id) { relay_->place(id, (id == 1 ? first_ : second_).client, 8080, 0); }
+  void place(TunnelId id) { relay_->place((id == 1 ? first_ : second_).client, 0); }
   void send(std::string const& text) { asio::write(client_, asio::buffer(text)); }
 
   template <class Condition>
@@ -98,17 +102,20 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
     pumps_at_end_ = pumps_.size();
     if (!end_->movable) relay_.reset();
   }
-  void bytes_sent(TunnelId, std::size_t) override {}
-  void bytes_received(TunnelId, std::size_t, bool) override {}
+  void relay_answered(TunnelId) override {}
+  void relay_moved(ConnectionId) override { ++moves_; }
+  void relay_full(ConnectionId, bool full) override { full_ = full; }
 
   tcp::acceptor acceptor_;
   tcp::socket client_{loop_};
-  TestTunnel first_{executor()};
-  TestTunnel second_{executor()};
+  TestTunnel first_{1, executor()};
+  TestTunnel second_{2, executor()};
   TaskGroup pumps_{executor()};
   std::unique_ptr<Relay> relay_;
   std::optional<ConnectionEnd> end_;
   std::size_t pumps_at_end_ = 0;
+  int moves_ = 0;
+  bool full_ = false;
 };
 
 awaitable<void> relay_both_ways(RelayTest& t) {
@@ -168,7 +175,7 @@ TEST_F(RelayTest, LeavesNoPumpBehindWhenItHasMovedOnce) {
 }
 
 awaitable<void> place_on_ended(RelayTest& t) {
-  t.first_.client->close();
+  t.first_.client->connection()->close();
   t.place(1);
   EXPECT_TRUE(t.end_.has_value());
   EXPECT_TRUE(t.end_->movable);

@@ -276,7 +276,8 @@ std::vector<Outlet*> Writer::State::wait_until_ready(std::unique_lock<std::mutex
 
   asleep = true;
   lock.unlock();
-  ::poll(polled.data(), polled.size(), static_cast<int>(wait.count()));
+  int const count = ::poll(polled.data(), polled.size(), static_cast<int>(wait.count()));
+  if (count < 0 && errno != EINTR) std::this_thread::sleep_for(kBusyRetry);  // no memory
   char bytes[16];
   while (::read(wake_pipe[0], bytes, sizeof bytes) > 0) {
   }

@@ -5,6 +5,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -164,6 +167,185 @@ TEST_F(LocalLimitsTest, APortThatBreaksAndIsTakenIsAnErrorUntilItIsFree) {
   program.signal(SIGHUP);  // a wish to look again: it would do so within 10 s
   EXPECT_EQ(active_port(program, id), port);
   EXPECT_EQ(http_get(port).status, 200);
+}
+
+// Sets a limit of a running program.
+bool limit(pid_t pid, __rlimit_resource resource, rlim_t soft) {
+  rlimit both{};
+  if (::prlimit(pid, resource, nullptr, &both) != 0) return false;
+  both.rlim_cur = soft;
+  return ::prlimit(pid, resource, &both, nullptr) == 0;
+}
+
+TEST_F(LocalLimitsTest, WhatCannotGetADescriptorSaysSoAndComesBackByItself) {
+  std::uint16_t const port = free_port();
+  std::string const id = "web:" + std::to_string(port);
+  dir_.write("forwards.yaml", forwards({line("web", port)}));
+  Program program(up_arguments({"--log-file", dir_.file("log")}));
+  ASSERT_EQ(active_port(program, id), port);
+  rlimit before{};
+  ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+  ASSERT_TRUE(limit(program.pid(), RLIMIT_NOFILE, 6));
+
+  // A dial.
+  std::size_t mark = program.mark();
+  lab_.call([](Lab& lab) { lab.server.drop_tunnels(); });
+  auto const told = program.wait_for(
+      [](OutputLine const& each) {
+        return each.text.find("Too many open files (this program may have 6: ") !=
+                   std::string::npos &&
+               each.text.find("forward.reconnecting") != std::string::npos;
+      },
+      mark);
+  ASSERT_TRUE(told);
+  EXPECT_NE(told->text.find("\"reason\":\"network\""), std::string::npos);
+  // An edit of the kubeconfig, the log after its rotation, an edit of the configuration.
+  std::filesystem::rename(dir_.file("log"), dir_.file("log.1"));
+  program.signal(SIGUSR1);
+  EXPECT_TRUE(program.wait_for_error_text(dir_.file("log") + ": it was moved away"));
+  mark = program.mark();
+  program.signal(SIGHUP);
+  auto const rejected = program.wait_for_event("config.rejected", "", mark);
+  ASSERT_TRUE(rejected);
+  EXPECT_NE(
+      program.wait_for_line("forwards.yaml", mark)->text.find("cannot be read: Too many open"),
+      std::string::npos);
+
+  ASSERT_TRUE(limit(program.pid(), RLIMIT_NOFILE, before.rlim_cur));
+  EXPECT_EQ(active_port(program, id), port);
+  EXPECT_EQ(http_get(port).status, 200);
+  EXPECT_TRUE(eventually([&] {
+    program.signal(SIGUSR1);
+    return std::filesystem::exists(dir_.file("log"));
+  }));
+  program.signal(SIGHUP);
+  EXPECT_TRUE(program.wait_for_event("config.reloaded"));
+}
+
+std::string content_of(std::string const& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+std::size_t count_in(std::string const& text, std::string const& part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST_F(LocalLimitsTest, AFullDiskStopsNoForwardAndIsToldOnce) {
+  std::uint16_t const port = free_port();
+  dir_.write("forwards.yaml", forwards({line("web", port)}));
+  ProgramOptions options;
+  std::string const output = dir_.file("output");
+  options.wrapper = {"sh", "-c", "exec \"$@\" >" + output, "sh"};
+  Program program(up_arguments({"--log-file", dir_.file("log")}), options);
+  auto const lines = [&] { return count_in(content_of(output), "\n"); };
+  ASSERT_TRUE(eventually([&] { return content_of(output).find("Active") != std::string::npos; }));
+  std::size_t const before = lines();
+  std::string const log_before = content_of(dir_.file("log"));
+  ASSERT_TRUE(limit(program.pid(), RLIMIT_FSIZE, 0));  // as full as a disk can be
+  for (int i = 0; i < 3; ++i) {
+    program.signal(SIGHUP);   // an event, and
+    program.signal(SIGUSR1);  // lines of the log
+    EXPECT_EQ(http_get(port).status, 200);
+  }
+  EXPECT_TRUE(program.wait_for_error_text("standard output: File too large; the forwards go on"));
+  EXPECT_TRUE(program.wait_for_error_text(dir_.file("log") + ": File too large"));
+  EXPECT_EQ(lines(), before);
+  EXPECT_EQ(content_of(dir_.file("log")), log_before);
+  ASSERT_TRUE(limit(program.pid(), RLIMIT_FSIZE, RLIM_INFINITY));
+  EXPECT_TRUE(program.wait_for_error_text("standard output: it takes lines again"));
+  EXPECT_TRUE(program.wait_for_error_text(dir_.file("log") + ": it takes lines again"));
+  EXPECT_TRUE(eventually([&] { return lines() > before; }));
+  EXPECT_NE(content_of(dir_.file("log")).find("state: web"), std::string::npos);
+  EXPECT_EQ(count_in(program.errors(), "File too large"), 2u);
+  // Nothing is missing, and the order is as it was.
+  std::ifstream file(output);
+  std::uint64_t seq = 0;
+  for (std::string each; std::getline(file, each);) {
+    EXPECT_TRUE(each.starts_with("{\"seq\":" + std::to_string(++seq) + ",")) << each;
+  }
+}
+
+TEST_F(LocalLimitsTest, AnOutputWhoseReaderIsGoneEndsTheProgram) {
+  std::uint16_t const port = free_port();
+  dir_.write("forwards.yaml", forwards({line("web", port)}));
+  ProgramOptions options;
+  options.wrapper = {"bash", "-o", "pipefail", "-c", "\"$@\" | head -1", "bash"};
+  Program program(up_arguments(), options);
+  EXPECT_EQ(program.wait(), 1);
+  EXPECT_EQ(program.lines().size(), 1u);
+  EXPECT_NE(program.errors().find("standard output: nobody can read it any more: Broken pipe"),
+            std::string::npos);
+}
+
+class Terminal {
+ public:
+  Terminal() : master_(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+    ::grantpt(master_);
+    ::unlockpt(master_);
+  }
+  ~Terminal() { close(); }
+  Terminal(Terminal const&) = delete;
+  Terminal& operator=(Terminal const&) = delete;
+  std::string name() const { return ::ptsname(master_); }
+  void close() {
+    if (master_ >= 0) ::close(std::exchange(master_, -1));
+  }
+
+ private:
+  int master_;
+};
+
+TEST_F(LocalLimitsTest, ATerminalThatIsClosedEndsTheProgramUnlessNohupWasAskedFor) {
+  for (bool const nohup : {false, true}) {
+    std::uint16_t const port = free_port();
+    dir_.write("forwards.yaml", forwards({line("web", port)}));
+    Terminal terminal;
+    ProgramOptions options;
+    std::string const run = nohup ? "trap '' HUP; exec \"$@\"" : "exec \"$@\"";
+    // The first terminal that the leader of a new session opens is its own.
+    options.wrapper = {"setsid", "sh", "-c", ": <" + terminal.name() + "; " + run, "sh"};
+    Program program(up_arguments(), options);
+    ASSERT_EQ(active_port(program, "web:" + std::to_string(port)), port);
+    program.signal(SIGHUP);
+    EXPECT_TRUE(program.wait_for_event("config.reloaded")) << "with its terminal it is a reload";
+    std::size_t const mark = program.mark();
+    terminal.close();
+    if (nohup) {
+      EXPECT_TRUE(program.wait_for_event("config.reloaded", "", mark));
+      program.signal(SIGTERM);
+    }
+    EXPECT_EQ(program.wait(), 0);
+  }
+}
+
+TEST_F(LocalLimitsTest, AnAddressThatComesLaterIsTaken) {
+  if (::geteuid() != 0 || std::system("unshare -n ip link set lo up 2>/dev/null") != 0) {
+    GTEST_SKIP() << "needs root, network namespaces and ip";
+  }
+  std::uint16_t const port = free_port();
+  std::string const id = "web:" + std::to_string(port);
+  dir_.write("forwards.yaml", forwards({line("web", port, ", address: 192.0.2.77")},
+                                       "healthCheck: { startupGrace: 100ms }\n"));
+  ProgramOptions options;
+  options.wrapper = {"unshare", "-n", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"};
+  Program program(up_arguments(), options);
+  auto const* const change = program.wait_for_status(id, Status::error);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, Reason::network);
+  EXPECT_EQ(change->message, "192.0.2.77:" + std::to_string(port) +
+                                 ": not an address of this machine now (is the interface or the "
+                                 "VPN up?)");
+  std::string const add =
+      "nsenter -n -t " + std::to_string(program.pid()) + " ip address add 192.0.2.77/32 dev lo";
+  ASSERT_EQ(std::system(add.c_str()), 0);
+  char entry[32];
+  std::snprintf(entry, sizeof entry, "4D0200C0:%04X", port);
+  EXPECT_TRUE(eventually([&] {
+    return content_of("/proc/" + std::to_string(program.pid()) + "/net/tcp").find(entry) !=
+           std::string::npos;
+  }));
 }
 
 }  // namespace

@@ -244,6 +244,7 @@ void App::reload() {
 awaitable<void> App::live(config::Config config) {
   tasks_.spawn(lines_.run());
   tasks_.spawn(checker_.run());
+  watchdog_.on_beat([this] { clusters_.look_for_sleep(); });
   tasks_.spawn(watchdog_.run());
   if (watcher_) tasks_.spawn(follow_files());
   tasks_.spawn(obey_end_signals());

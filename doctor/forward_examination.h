@@ -56,7 +56,7 @@ class ForwardExamination {
   std::unique_ptr<k8s::TargetWatch> target_;
   Wakeup target_news_;
   k8s::Choice choice_;
-  std::unique_ptr<net::SpdyConnection> connection_;
+  std::shared_ptr<net::SpdyConnection> connection_;
   TaskGroup asking_;        // rights
   TaskGroup target_tasks_;  // of the TargetWatch
   TaskGroup tunnel_task_;

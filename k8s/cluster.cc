@@ -1,25 +1,41 @@
 // SPDX-License-Identifier: MIT
 #include "k8s/cluster.h"
 
+#include <algorithm>
 #include <utility>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 
 #include "base/version.h"
 #include "k8s/client_tls.h"
+#include "net/source_address.h"
 
 namespace kportal::k8s {
 namespace {
 
-RestConfig rest_config(ClusterAccess const& access, Authorize authorize) {
-  RestConfig config;
-  config.scheme = access.server.tls ? "https" : "http";
-  config.host = access.server.host;
-  config.port = access.server.port;
-  config.path_prefix = access.server.path_prefix;
-  config.tls = access.tls;
-  config.proxy = access.proxy;
-  config.authorize = std::move(authorize);
-  config.user_agent = kUserAgent;
-  return config;
+// Runs the one until the other ends. Cancelled, it throws.
+awaitable<void> run_until(awaitable<void> task, awaitable<void> end) {
+  using asio::experimental::awaitable_operators::operator||;
+  try {
+    auto const first = co_await (std::move(task) || std::move(end));
+    static_cast<void>(first);
+  } catch (asio::multiple_exceptions const& both) {
+    std::rethrow_exception(both.first_exception());
+  }
+  auto const state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+}
+
+// Of a connection whose network went away, as the system tells it. A reset or an orderly end are
+// none: somebody sent them.
+bool is_silence(error_code why) {
+  return why == Errc::ping_timeout || why == asio::error::timed_out ||
+         why == asio::error::host_unreachable || why == asio::error::network_unreachable ||
+         why == asio::error::network_down;
 }
 
 }  // namespace
@@ -44,12 +60,28 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPl
       tls_(std::move(tls)),
       credentials_(access_.auth, system_environment().read_file, client_tls(access_.tls), plugins),
       curl_(executor_),
-      rest_(curl_, resolver, rest_config(access_, authorize_by(credentials_))),
+      rest_(curl_, resolver, rest_config()),
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),
       gate_(executor_, kMaxDials),
-      lookups_(executor_, kMaxLookups) {}
+      lookups_(executor_, kMaxLookups),
+      scout_(executor_, *this) {}
 
 Cluster::~Cluster() = default;
+
+RestConfig Cluster::rest_config() {
+  RestConfig config;
+  config.scheme = access_.server.tls ? "https" : "http";
+  config.host = access_.server.host;
+  config.port = access_.server.port;
+  config.path_prefix = access_.server.path_prefix;
+  config.tls = access_.tls;
+  config.proxy = access_.proxy;
+  config.authorize = authorize_by(credentials_);
+  config.answered = [this] { scout_.heard(Clock::now()); };
+  config.unanswered = [this](TimePoint asked) { scout_.doubt(asked); };
+  config.user_agent = kUserAgent;
+  return config;
+}
 
 template <class Cache>
 Cache& Cluster::cache(Caches<Cache>& caches, std::string const& name_space) {
@@ -89,6 +121,64 @@ ServiceCache& Cluster::services(std::string const& name_space) {
   return cache(services_, name_space);
 }
 
+// ---- whether it lives
+
+awaitable<std::optional<Error>> Cluster::knock(TimePoint deadline) {
+  return dialer_.knock(deadline);
+}
+
+TimePoint Cluster::last_heard() const {
+  TimePoint last{};
+  for (auto const& known : tunnels_) {
+    if (auto const tunnel = known.lock()) last = std::max(last, tunnel->last_received());
+  }
+  return last;
+}
+
+void Cluster::tunnel_ended(error_code why, TimePoint silent_since) {
+  if (!is_silence(why)) return;
+  distrust_connections();
+  scout_.doubt(silent_since);
+}
+
+void Cluster::network_is_back() {
+  distrust_connections();
+  end_waits();
+}
+
+void Cluster::end_waits() {
+  for (auto const& [name_space, kept] : pods_) kept->cache.hurry();
+  for (auto const& [name_space, kept] : services_) kept->cache.hurry();
+  credentials_.retry();
+  network_is_back_.notify({});
+}
+
+// A tunnel that does not answer the ping is given up by itself.
+void Cluster::doubt_everything() {
+  for (auto const& known : tunnels_) {
+    if (auto const tunnel = known.lock()) tunnel->ping();
+  }
+  distrust_connections();
+  scout_.network_changed();
+  end_waits();
+}
+
+void Cluster::routes_changed() {
+  auto const& peer = dialer_.peer();
+  auto const source = peer ? net::source_toward(*peer) : std::nullopt;
+  bool const same = peer && source == source_;
+  source_ = source;
+  if (!same) doubt_everything();
+}
+
+void Cluster::woke_up() {
+  doubt_everything();
+}
+
+Subscription Cluster::subscribe(std::function<void()> network_is_back) {
+  return network_is_back_.add([tell = std::move(network_is_back)](std::string_view) { tell(); });
+}
+
 void Cluster::distrust_connections() {
   TimePoint const now = Clock::now();
   if (now < distrusted_ + kDistrustPause) return;
@@ -103,15 +193,54 @@ awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
   // Not inside the gate, which a login would fill with dials that cannot begin.
   auto const login = co_await credentials_.identity();
   if (login.has_error()) co_return login.error();
-  DialGate::Pass const pass = co_await gate_.enter();
-  auto tunnel =
-      co_await dialer_.dial(std::move(name_space), std::move(pod), options, Clock::now() + timeout);
-  co_return tunnel;
+  for (int restarts = 0;; ++restarts) {
+    auto const pass = co_await admission();
+    if (pass.has_error()) co_return pass.error();
+    std::optional<Result<Tunnel>> outcome;
+    Scout::Attempt attempt(scout_, restarts >= kMaxRestarts);
+    TimePoint const deadline = Clock::now() + timeout;
+    co_await run_until(dial_once(attempt, name_space, pod, options, deadline, outcome),
+                       attempt.given_up());
+    if (!outcome) continue;
+    if (outcome->has_error()) {
+      attempt.failed(outcome->error());
+    } else {
+      remember(**outcome);
+    }
+    co_return std::move(*outcome);
+  }
+}
+
+// While it is dark nobody is inside but who was before.
+awaitable<Result<DialGate::Pass>> Cluster::admission() {
+  for (;;) {
+    auto const unreached = co_await scout_.alive();
+    if (unreached) co_return *unreached;
+    DialGate::Pass pass = co_await gate_.enter();
+    if (!scout_.dark()) co_return std::move(pass);
+  }
+}
+
+awaitable<void> Cluster::dial_once(Scout::Attempt& attempt, std::string name_space, std::string pod,
+                                   DialOptions options, TimePoint deadline,
+                                   std::optional<Result<Tunnel>>& outcome) {
+  std::function<void()> heard = [&attempt] { attempt.heard(); };
+  auto tunnel = co_await dialer_.dial(std::move(name_space), std::move(pod), options, deadline,
+                                      std::move(heard));
+  outcome.emplace(std::move(tunnel));
+}
+
+void Cluster::remember(Tunnel const& tunnel) {
+  std::erase_if(tunnels_, [](auto const& known) { return known.expired(); });
+  tunnels_.push_back(tunnel.connection);
+  auto const& peer = dialer_.peer();
+  source_ = peer ? net::source_toward(*peer) : std::nullopt;
 }
 
 awaitable<void> Cluster::stop() {
   co_await end(pods_);
   co_await end(services_);
+  co_await scout_.stop();
   credentials_.stop();
 }
 

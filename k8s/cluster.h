@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Cluster: what all forwards to one API server as one user share: credentials, REST client, the
 // caches of pods and services, the TLS context and transport of tunnels, the gate that bounds
-// dials. It decides nothing about a forward. Owned by ClusterPool.
+// dials, the scout that asks a cluster that is silent. It decides nothing about a forward. Owned by
+// ClusterPool.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include <boost/asio/ip/address.hpp>
 
 #include "base/task_group.h"
 #include "k8s/credentials.h"
@@ -17,15 +21,20 @@
 #include "k8s/kubeconfig.h"
 #include "k8s/object_cache.h"
 #include "k8s/rest_client.h"
+#include "k8s/scout.h"
+#include "k8s/subscription.h"
 #include "net/resolver.h"
 
 namespace kportal::k8s {
 
-class Cluster {
+class Cluster final : private Scout::Owner {
  public:
   static constexpr std::size_t kMaxDials = 20;
   // Lookups of single objects at once. Over HTTP/1.1 each has a connection, which stays open after.
   static constexpr std::size_t kMaxLookups = 4;
+  // How often a dial that hears nothing is begun anew where others are answered; then it keeps its
+  // whole timeout, for the server may only be slow.
+  static constexpr int kMaxRestarts = 2;
   static constexpr Duration kRequestTimeout = std::chrono::seconds(30);
 
   // Errc::tls or kubeconfig for certificates that cannot be used.
@@ -33,6 +42,8 @@ class Cluster {
                                                  net::Resolver& resolver, ExecPlugins& plugins,
                                                  ClusterAccess access);
   ~Cluster();
+  Cluster(Cluster const&) = delete;
+  Cluster& operator=(Cluster const&) = delete;
 
   asio::any_io_executor executor() const { return executor_; }
   ClusterAccess const& access() const { return access_; }
@@ -52,13 +63,22 @@ class Cluster {
   // Reads the token file, if there is one. True if it holds another token than before.
   bool reread_token() { return credentials_.refresh(Clock::now()); }
 
-  // A tunnel was lost to silence: what else is open to this server may be as dead and not know it.
-  // Closes the REST connections and lists anew, once for all tunnels that end together.
-  void distrust_connections();
+  // A tunnel that was well ended: where it was lost to silence (nothing came since `silent_since`,
+  // when it was asked) what else is open to this server may be as dead and not know it. Closes the
+  // REST connections and lists anew, once for all tunnels that end together.
+  void tunnel_ended(error_code why, TimePoint silent_since);
   static constexpr Duration kDistrustPause = std::chrono::seconds(1);
+  // Routes or addresses of this machine changed, or it slept. What is open is asked whether it is
+  // still alive, and no wait goes on, if that concerns this server.
+  void routes_changed();
+  void woke_up();
+  // The callback comes when there is another network than the one that was dead, or may be: waits
+  // for it have ended. It must only take note.
+  [[nodiscard]] Subscription subscribe(std::function<void()> network_is_back);
 
   // Opens a tunnel to the pod. It waits for the login and for its turn at the gate; `timeout`
-  // begins after that.
+  // begins after that. While the cluster proves no life it is not dialled: the scout asks it, and
+  // why it is not reached is the answer to all who wait.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  Duration timeout);
 
@@ -68,6 +88,21 @@ class Cluster {
  private:
   Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPlugins& plugins,
           ClusterAccess access, std::optional<net::TlsContext> tls);
+
+  // Scout::Owner
+  awaitable<std::optional<Error>> knock(TimePoint deadline) override;
+  TimePoint last_heard() const override;
+  void network_is_back() override;
+
+  awaitable<Result<DialGate::Pass>> admission();
+  awaitable<void> dial_once(Scout::Attempt& attempt, std::string name_space, std::string pod,
+                            DialOptions options, TimePoint deadline,
+                            std::optional<Result<Tunnel>>& outcome);
+  void remember(Tunnel const& tunnel);
+  void distrust_connections();
+  void end_waits();
+  void doubt_everything();
+  RestConfig rest_config();
 
   template <class Cache>
   struct Kept {
@@ -101,6 +136,11 @@ class Cluster {
   Caches<PodCache> pods_;
   Caches<ServiceCache> services_;
   TimePoint distrusted_{};
+  Scout scout_;
+  std::vector<std::weak_ptr<net::SpdyConnection>> tunnels_;
+  std::optional<asio::ip::address>
+      source_;  // toward the dialer's peer, when that was last looked at
+  Subscribers network_is_back_;
 };
 
 }  // namespace kportal::k8s

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "k8s/kubeconfig_yaml.h"
+#include "net/route_watch.h"
 
 namespace kportal::k8s {
 namespace {
@@ -64,6 +65,7 @@ Subscription ClusterPool::subscribe(std::string const& kubeconfig, std::string c
   if (tasks_.empty()) {
     tasks_.spawn(watch_what_is_used());
     tasks_.spawn(sweep());
+    tasks_.spawn(watch_routes());
   }
   use_changed_.set();
   auto& asked = asked_[Words(kubeconfig, context)];
@@ -138,6 +140,7 @@ void ClusterPool::tell_of_loss(Words const& words, Error const& error) {
     text =
         fmt::format("{}: {}", fmt::join(kubeconfig_files(words.first, environment_), ", "), text);
   }
+  if (losses_.size() >= kMaxWarned) losses_.clear();
   if (!losses_.insert(text).second) return;
   log::warn("{}; the forwards that run go on with what they have", text);
 }
@@ -219,6 +222,33 @@ awaitable<void> ClusterPool::watch() {
     co_await watcher_->changed();
     look_at_all();
   }
+}
+
+// ---- the network
+
+// Each cluster looks at the route toward its own server.
+awaitable<void> ClusterPool::watch_routes() {
+  auto const watch = net::RouteWatch::open(executor_);
+  if (watch.has_error()) {
+    log::debug("changes of the network show by silence only: {}", watch.error().text);
+    co_return;
+  }
+  for (;;) {
+    error_code const error = co_await (*watch)->changed();
+    if (error) {
+      log::debug("changes of the network show by silence only from now on: {}", error.message());
+      co_return;
+    }
+    for (auto const& cluster : clusters_) cluster->routes_changed();
+  }
+}
+
+void ClusterPool::look_for_sleep() {
+  auto const slept = sleep_.look(time_since_boot(), time_awake());
+  if (!slept) return;
+  log::info("the machine slept for {} s; connections are asked whether they are still alive",
+            std::chrono::duration_cast<std::chrono::seconds>(*slept).count());
+  for (auto const& cluster : clusters_) cluster->woke_up();
 }
 
 // ---- ends

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/sleep_detector.h"
 #include "base/task_group.h"
 #include "base/wakeup.h"
 #include "config/watcher.h"
@@ -28,7 +29,7 @@ class ClusterPool {
   static constexpr Duration kFresh = std::chrono::milliseconds(250);
   // How often clusters and caches that nobody uses are looked for.
   static constexpr Duration kSweep = std::chrono::seconds(30);
-  // Warnings that are remembered, so as not to be said again.
+  // Warnings, and losses, that are remembered, so as not to be said again.
   static constexpr std::size_t kMaxWarned = 200;
 
   ClusterPool(asio::any_io_executor executor, net::Resolver& resolver, Environment environment);
@@ -54,6 +55,9 @@ class ClusterPool {
 
   // Stops the clusters that nobody but the pool holds, and that no subscriber's words mean.
   awaitable<void> release_unused();
+  // To be called now and then, at least each few seconds: whether the machine slept. Then what is
+  // open to all clusters is doubted.
+  void look_for_sleep();
   // Who runs the login plugins of all; their options may be changed at any time.
   ExecPlugins& plugins() { return plugins_; }
 
@@ -96,6 +100,7 @@ class ClusterPool {
   awaitable<void> watch_what_is_used();
   awaitable<void> watch();
   awaitable<void> sweep();
+  awaitable<void> watch_routes();
   awaitable<void> release_all_unused();
 
   asio::any_io_executor executor_;
@@ -110,6 +115,7 @@ class ClusterPool {
   std::set<std::string> losses_;  // told since the last time that something was well again
   std::vector<std::string> watched_;
   std::optional<config::Watcher> watcher_;
+  SleepDetector sleep_;
   Wakeup use_changed_;
   TaskGroup tasks_;      // begun by the first subscriber
   TaskGroup watching_;   // watch()

@@ -56,6 +56,11 @@ class Credentials {
   // plugin, unless somebody else has got it meanwhile. Errc::unauthorized: there is no other.
   awaitable<Result<SharedIdentity>> renewed(std::uint64_t refused);
 
+  // A plugin that failed just now may succeed: the next who asks has it run.
+  void retry() {
+    if (plugin_) (*plugin_)->retry();
+  }
+
   // The plugin's name as messages call it; empty = there is none.
   std::string plugin() const { return plugin_ ? (*plugin_)->name() : std::string(); }
   // Somebody waits for the plugin, which may ask a person.

@@ -142,7 +142,7 @@ Dialer::Dialer(net::Resolver& resolver, ClusterAccess const& access, net::TlsCon
       credentials_(credentials) {}
 
 awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, DialOptions options,
-                                       TimePoint deadline) {
+                                       TimePoint deadline, std::function<void()> heard) {
   std::string const target =
       fmt::format("{}/api/v1/namespaces/{}/pods/{}/portforward", server_.path_prefix,
                   percent_encode(name_space), percent_encode(pod));
@@ -153,7 +153,8 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
     co_return error;
   }
   TransportKind kind{};
-  auto upgraded = co_await upgrade_somehow(name_space, target, options.tcp, deadline, kind);
+  Course course(options.tcp, deadline, std::move(heard));
+  auto upgraded = co_await upgrade_somehow(name_space, target, course, kind);
   if (upgraded.has_error()) {
     Error const& error = upgraded.error();
     if (error.retry_after.count() > 0) {
@@ -170,22 +171,61 @@ awaitable<Result<Tunnel>> Dialer::dial(std::string name_space, std::string pod, 
   spdy.acknowledged = [socket = upgraded->socket, within = options.ping_timeout] {
     return net::acknowledged_within(*socket, within);
   };
-  co_return Tunnel(std::make_unique<net::SpdyConnection>(executor, std::move(upgraded->transport),
+  Duration const took = Clock::now() - began - course.waited;
+  co_return Tunnel(std::make_shared<net::SpdyConnection>(executor, std::move(upgraded->transport),
                                                          std::move(spdy)),
-                   kind);
+                   kind, took);
+}
+
+// Any path will do; this one says nothing of the user and is no burden.
+awaitable<std::optional<Error>> Dialer::knock(TimePoint deadline) {
+  auto connected = co_await connect(tls_, net::TcpOptions(), deadline);
+  if (connected.has_error()) {
+    if (connected.error().code == Errc::tls) co_return std::nullopt;
+    co_return connected.error();
+  }
+  net::RequestHead head;
+  head.method = "GET";
+  head.target = server_.path_prefix + "/version";
+  head.headers.add("Host", net::host_port(server_.host, server_.port));
+  head.headers.add("User-Agent", kUserAgent);
+  head.headers.add("Connection", "close");
+  auto const request = net::encode(head);
+  if (request.has_error()) co_return request.error();
+  net::Transport& transport = *connected->transport;
+  auto const executor = co_await asio::this_coro::executor;
+  net::CloseTimer const timer(executor, transport, deadline);
+  Chunk question = Chunk::copy_of(as_bytes(*request));
+  error_code error = co_await transport.write(std::move(question));
+  Chunk answer(1024);
+  if (!error) {
+    net::IoResult const read = co_await transport.read_some(answer.room());
+    error = read.error;
+  }
+  if (timer.expired()) co_return Error(Errc::timeout, place() + ": no answer in time");
+  if (error) co_return io_error(error, place());
+  co_return std::nullopt;
+}
+
+awaitable<Route::Step> Dialer::connect(net::TlsContext* tls, net::TcpOptions options,
+                                       TimePoint deadline) {
+  auto connected = co_await route_.connect(tls, options, deadline);
+  if (connected.has_error()) co_return connected.error();
+  error_code error;
+  auto const peer = connected->socket->remote_endpoint(error);
+  if (!error) peer_ = peer.address();
+  co_return std::move(connected);
 }
 
 awaitable<Result<Dialer::Upgraded>> Dialer::upgrade_somehow(std::string name_space,
-                                                            std::string target,
-                                                            net::TcpOptions options,
-                                                            TimePoint deadline,
+                                                            std::string target, Course& course,
                                                             TransportKind& kind) {
   kind = choice_.first(Clock::now());
-  auto first = co_await upgrade(kind, target, options, deadline);
+  auto first = co_await upgrade(kind, target, course);
   if (first.has_error() && !first.other_may) co_return first.connection.error();
   if (first.has_error()) {
     kind = TransportChoice::other(kind);
-    auto second = co_await upgrade(kind, target, options, deadline);
+    auto second = co_await upgrade(kind, target, course);
     if (second.has_error() && !second.other_may) co_return second.connection.error();
     if (second.has_error()) {
       bool const websocket_last = kind == TransportKind::websocket;
@@ -201,10 +241,12 @@ awaitable<Result<Dialer::Upgraded>> Dialer::upgrade_somehow(std::string name_spa
 
 // With fresh credentials once, if the first are refused.
 awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string target,
-                                                 net::TcpOptions options, TimePoint deadline) {
+                                                 Course& course) {
+  TimePoint const began = Clock::now();
   auto const known = co_await credentials_.identity();
   if (known.has_error()) co_return known.error();
-  auto first = co_await try_upgrade(kind, target, *known, options, deadline);
+  course.put_off(Clock::now() - began);
+  auto first = co_await try_upgrade(kind, target, *known, course);
   bool const refused = first.has_error() && first.connection.error().code == Errc::unauthorized;
   if (!refused) co_return first;
   TimePoint const asked = Clock::now();
@@ -212,25 +254,26 @@ awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string
   // Why the login fails says more than that the old one is no longer good.
   if (newer.has_error() && newer.error().code == Errc::auth_plugin) co_return newer.error();
   if (newer.has_error()) co_return first;
-  TimePoint const later = deadline + (Clock::now() - asked);
-  auto second = co_await try_upgrade(kind, target, *newer, options, later);
+  course.put_off(Clock::now() - asked);
+  auto second = co_await try_upgrade(kind, target, *newer, course);
   co_return second;
 }
 
 awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::string target,
                                                      SharedIdentity identity,
-                                                     net::TcpOptions options, TimePoint deadline) {
+                                                     Course const& course) {
   std::string const key = net::websocket_key();
   auto const request = request_head(kind, target, key, *identity);
   if (request.has_error()) co_return request.error();
   net::TlsContext* const tls = identity->tls ? identity->tls.get() : tls_;
-  auto connected = co_await route_.connect(tls, options, deadline);
+  auto connected = co_await connect(tls, course.tcp, course.deadline);
   if (connected.has_error()) co_return connected.error();
+  course.tell_heard();
   Upgraded upgraded = std::move(*connected);
   net::Transport& transport = *upgraded.transport;
 
   auto const executor = co_await asio::this_coro::executor;
-  net::CloseTimer const timer(executor, transport, deadline);
+  net::CloseTimer const timer(executor, transport, course.deadline);
   Chunk head = Chunk::copy_of(as_bytes(*request));
   error_code const written = co_await transport.write(std::move(head));
   if (written) co_return io_error(written, "sending the upgrade request").within(place());
@@ -238,6 +281,7 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
   if (timer.expired())
     co_return Error(Errc::timeout, place() + ": no answer to the upgrade in time");
   if (answer.has_error()) co_return answer.error().within(place());
+  course.tell_heard();
 
   bool const other_may = should_fall_back(answer->head, answer->body);
   auto const refusal = [&] {

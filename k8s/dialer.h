@@ -4,9 +4,12 @@
 // FallbackDialer). It does not choose pods and does not retry. Owned by the cluster.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+
+#include <boost/asio/ip/address.hpp>
 
 #include "k8s/credentials.h"
 #include "k8s/kubeconfig.h"
@@ -28,10 +31,11 @@ struct DialOptions {
 };
 
 struct Tunnel {
-  std::unique_ptr<net::SpdyConnection> connection;
+  std::shared_ptr<net::SpdyConnection> connection;
   TransportKind transport{};
-  Tunnel(std::unique_ptr<net::SpdyConnection> c, TransportKind t)
-      : connection(std::move(c)), transport(t) {}
+  Duration took{};  // without what was waited for: a login, the gate
+  Tunnel(std::shared_ptr<net::SpdyConnection> c, TransportKind t, Duration d)
+      : connection(std::move(c)), transport(t), took(d) {}
 };
 
 class Dialer {
@@ -47,12 +51,35 @@ class Dialer {
          Credentials& credentials);
 
   // Errors say which hop failed and how: network, tls, timeout, unauthorized, auth_plugin,
-  // forbidden, not_found (no such pod), server, protocol, upgrade_refused.
+  // forbidden, not_found (no such pod), server, protocol, upgrade_refused. `heard` is called when
+  // the server is reached, and when it answers. What a login takes puts off the deadline.
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
-                                 TimePoint deadline);
+                                 TimePoint deadline, std::function<void()> heard = {});
+  // Whether the server says anything at all: a question that needs no rights. Why it does not, or
+  // nothing if it does. A certificate that is not trusted is an answer.
+  awaitable<std::optional<Error>> knock(TimePoint deadline);
+
+  // Where the last connection led to: the server or its proxy.
+  std::optional<asio::ip::address> const& peer() const { return peer_; }
 
  private:
   using Upgraded = Route::Connection;
+  // What all steps of one dial share.
+  struct Course {
+    net::TcpOptions tcp;
+    TimePoint deadline;
+    Duration waited{};  // for logins
+    std::function<void()> heard;
+    Course(net::TcpOptions t, TimePoint d, std::function<void()> h)
+        : tcp(t), deadline(d), heard(std::move(h)) {}
+    void put_off(Duration by) {
+      deadline += by;
+      waited += by;
+    }
+    void tell_heard() const {
+      if (heard) heard();
+    }
+  };
   struct UpgradeResult {
     Result<Upgraded> connection;
     bool other_may = false;  // the other transport may succeed where this one was refused
@@ -65,13 +92,11 @@ class Dialer {
 
   // Says in `kind` which it was.
   awaitable<Result<Upgraded>> upgrade_somehow(std::string name_space, std::string target,
-                                              net::TcpOptions options, TimePoint deadline,
-                                              TransportKind& kind);
-  awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, net::TcpOptions options,
-                                   TimePoint deadline);
+                                              Course& course, TransportKind& kind);
+  awaitable<UpgradeResult> upgrade(TransportKind kind, std::string target, Course& course);
   awaitable<UpgradeResult> try_upgrade(TransportKind kind, std::string target,
-                                       SharedIdentity identity, net::TcpOptions options,
-                                       TimePoint deadline);
+                                       SharedIdentity identity, Course const& course);
+  awaitable<Route::Step> connect(net::TlsContext* tls, net::TcpOptions options, TimePoint deadline);
   std::string const& place() const { return route_.place(); }
   Result<std::string> request_head(TransportKind kind, std::string const& target,
                                    std::string const& key, Identity const& identity) const;
@@ -81,6 +106,7 @@ class Dialer {
   net::TlsContext* tls_;
   Credentials& credentials_;
   TransportChoice choice_;
+  std::optional<asio::ip::address> peer_;
   TimePoint not_before_{};  // the server wants no dial before,
   Error asked_;             // and said so
 };

@@ -46,6 +46,8 @@ class ExecPlugin {
   // server answered 401 to; 0 = any will do). Runs the plugin if need be, together with all who
   // ask meanwhile. Errc::auth_plugin, or see ExecPluginMachine::ask().
   awaitable<Result<SharedLogin>> login(std::uint64_t refused);
+  // A failure of before is not the answer any more.
+  void retry() { machine_.retry(); }
   // As messages call it.
   std::string name() const { return plugin_name(config_); }
   // Somebody waits for a run, or for its turn at the terminal.

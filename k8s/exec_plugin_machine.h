@@ -50,6 +50,9 @@ class ExecPluginMachine {
   // refused just before, and the run after that gave nothing better.
   std::optional<Result<SharedLogin>> ask(std::uint64_t refused, Now now);
 
+  // What made the last run fail may be over: the next request has it run.
+  void retry() { failure_.reset(); }
+
   struct Step {
     bool run = false;
     TimePoint until = kNever;  // else: wait for a request, at most until then

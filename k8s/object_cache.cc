@@ -49,6 +49,11 @@ void ObjectCache<Object>::refresh() {
 }
 
 template <class Object>
+void ObjectCache<Object>::hurry() {
+  reflector_.hurry();
+}
+
+template <class Object>
 Subscription ObjectCache<Object>::subscribe(ChangeCallback callback) {
   return subscribers_.add(std::move(callback));
 }

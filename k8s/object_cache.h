@@ -36,6 +36,8 @@ class ObjectCache : private ReflectorSink {
   awaitable<void> run();
   // LIST again now, when what is here is in doubt.
   void refresh();
+  // The server may answer again: ends the wait after a failure.
+  void hurry();
 
   // The callback comes after the change, from run(), also when only synced() or error() changed. It
   // must not destroy the cache.

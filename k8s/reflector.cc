@@ -41,6 +41,11 @@ void Reflector::refresh() {
   if (open_watch_ != nullptr) open_watch_->close();
 }
 
+void Reflector::hurry() {
+  machine_.hurry();
+  wakeup_.set();
+}
+
 awaitable<void> Reflector::list(ReflectorMachine::Step step) {
   if (step.continue_token.empty()) sink_.on_list();
   auto page = co_await read_page(list_target(step));

@@ -78,6 +78,8 @@ class Reflector {
   // LIST again now: ends a wait or a watch. A request that has not been answered yet is waited for,
   // up to its deadline; CurlMulti::drop_connections() ends it.
   void refresh();
+  // Ends the wait after a failure.
+  void hurry();
 
  private:
   awaitable<void> list(ReflectorMachine::Step step);

@@ -127,6 +127,12 @@ void ReflectorMachine::refresh() {
   not_before_ = asked_wait_;
 }
 
+void ReflectorMachine::hurry() {
+  if (backoff_.attempts() == 0) return;
+  backoff_.reset();
+  not_before_ = asked_wait_;
+}
+
 void ReflectorMachine::retry(Error const& error, TimePoint now) {
   bool const at_once = error.code == Errc::gone && !was_gone_;
   if (at_once) was_gone_ = true;

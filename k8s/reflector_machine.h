@@ -82,6 +82,9 @@ class ReflectorMachine {
   // ends the watch it is reading, and tells.
   void refresh();
 
+  // What failed may succeed now: ends the wait for its next try, unless the server asked to wait.
+  void hurry();
+
   // Watching is forbidden, so the list is asked again and again.
   bool polling() const { return polls_ > 0; }
   // While a watch is open: when it counts as silent. Then watch_ended(Errc::timeout).

@@ -281,14 +281,18 @@ awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, Ident
     request.tls.cert_pem = identity.cert_pem;
     request.tls.key_pem = identity.key_pem;
   }
+  TimePoint const asked = Clock::now();
   auto addresses = co_await this->addresses(deadline);
-  if (!addresses) co_return failed(addresses.error());
+  if (!addresses) {
+    if (config_.unanswered) config_.unanswered(asked);
+    co_return failed(addresses.error());
+  }
   request.addresses = std::move(*addresses);
   request.fresh_connection = std::exchange(fresh_, false);
   request.connect_deadline = deadline;
 
   auto stream = curl_.open(std::move(request));
-  auto const head = co_await stream->head(deadline);
+  auto const head = co_await await_head(*stream, deadline);
   if (!head) co_return failed(head.error());
   if (head->status >= 200 && head->status < 300) co_return std::move(stream);
   std::string body;
@@ -298,6 +302,21 @@ awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, Ident
     body.append(*part, 0, kMaxRefusal - body.size());
   }
   co_return status_error(head->status, head->header("retry-after"), body).within(server_);
+}
+
+awaitable<Result<HttpHead>> RestClient::await_head(HttpStream& stream, TimePoint deadline) {
+  TimePoint const asked = Clock::now();
+  auto head = co_await stream.head(std::min<TimePoint>(deadline, asked + kSilence));
+  bool const patient = !head && head.error().code == Errc::timeout && Clock::now() < deadline;
+  if (patient) {
+    if (config_.unanswered) config_.unanswered(asked);
+    head = co_await stream.head(deadline);
+  }
+  bool const silent =
+      !head && (head.error().code == Errc::network || head.error().code == Errc::timeout);
+  if (head && config_.answered) config_.answered();
+  if (silent && config_.unanswered) config_.unanswered(asked);
+  co_return std::move(head);
 }
 
 awaitable<Result<std::vector<asio::ip::address>>> RestClient::addresses(TimePoint deadline) {

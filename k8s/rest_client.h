@@ -41,6 +41,10 @@ struct RestConfig {
   std::optional<net::Proxy> proxy;
   ServerTls tls;
   Authorize authorize;  // empty = anonymous
+  // Told: the server answered, whatever it said; a request of that time got no answer, so far or
+  // for good.
+  std::function<void()> answered;
+  std::function<void(TimePoint asked)> unanswered;
   std::string user_agent = "kportal-cpp";
 
   RestConfig() = default;
@@ -80,6 +84,8 @@ class RestClient {
   static constexpr std::size_t kMaxAnswer = 16 * 1024 * 1024;
   static constexpr std::size_t kMaxRefusal = 64 * 1024;
   static constexpr std::uint64_t kNoBound = ~std::uint64_t{0};
+  // A request without an answer for this long is told of, and goes on.
+  static constexpr std::chrono::seconds kSilence{2};
 
   RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config);
 
@@ -115,6 +121,7 @@ class RestClient {
   awaitable<OpenResult> attempt(HttpRequest request, Identity const& identity, TimePoint deadline);
   awaitable<Result<std::vector<asio::ip::address>>> addresses(TimePoint deadline);
   HttpRequest make_request(std::string method, std::string const& target, std::string body) const;
+  awaitable<Result<HttpHead>> await_head(HttpStream& stream, TimePoint deadline);
   Error const& doubted(Error const& error);
   Error failed(Error const& error);  // the same, naming the server
 

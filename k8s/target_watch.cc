@@ -165,6 +165,13 @@ void TargetWatch::refresh() {
   ask_again_.set();
 }
 
+void TargetWatch::hurry() {
+  if (pod_poll_) pod_poll_->refresh();
+  if (service_poll_) service_poll_->refresh();
+  bool const known = workload_ && workload_->has_value();
+  if (!known) ask_again_.set();
+}
+
 std::string TargetWatch::workload_path() const {
   WorkloadApi const api = workload_api(query_.target.kind);
   std::string const root = api.group.empty() ? "/api/v1" : fmt::format("/apis/{}/v1", api.group);

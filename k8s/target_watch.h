@@ -46,6 +46,8 @@ class TargetWatch {
   bool vouches_for(std::string const& pod) const;
   // Asks the cluster again.
   void refresh();
+  // The server may answer again: what is asked for by name and not watched is asked for now.
+  void hurry();
 
  private:
   // Begins to ask by name for what may not be listed.

@@ -595,7 +595,41 @@ TEST_F(SpdySessionTest, PingsAfterSilence) {
   EXPECT_EQ(end.chunks(), Lines{});
   EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::possible));
   EXPECT_EQ(end.chunks(), Lines{"800300060000000400000001"});
+  EXPECT_EQ(end.session.deadline(), kStart + 6s);
+  EXPECT_FALSE(end.session.tick(kStart + 6s, SpdySession::Answers::possible));
+  EXPECT_EQ(end.chunks(), Lines{});
   EXPECT_EQ(end.session.deadline(), kStart + 8s);
+}
+
+TEST_F(SpdySessionTest, AnAnswerIsLateBeforeItIsOverdue) {
+  End end(SpdyRole::client, {5s, 3s});
+  EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::possible));
+  EXPECT_FALSE(end.session.tick(kStart + 5999ms, SpdySession::Answers::possible));
+  EXPECT_FALSE(end.session.answer_late());
+  EXPECT_FALSE(end.session.tick(kStart + 6s, SpdySession::Answers::possible));
+  EXPECT_TRUE(end.session.answer_late());
+  EXPECT_FALSE(end.session.answer_overdue(kStart + 7999ms));
+  EXPECT_FALSE(end.session.receive(from_hex("80"), kStart + 7s, end.log));
+  EXPECT_FALSE(end.session.answer_late());
+  EXPECT_EQ(end.session.deadline(), kStart + 12s);
+}
+
+TEST_F(SpdySessionTest, AnAnswerThatCannotComeIsNotLate) {
+  End end(SpdyRole::client, {5s, 3s});
+  EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::possible));
+  EXPECT_FALSE(end.session.tick(kStart + 6s, SpdySession::Answers::impossible));
+  EXPECT_FALSE(end.session.answer_late());
+  end.session.postpone(kStart + 7s);
+  EXPECT_EQ(end.session.deadline(), kStart + 8s);
+  EXPECT_FALSE(end.session.tick(kStart + 8s, SpdySession::Answers::possible));
+  EXPECT_TRUE(end.session.answer_late());
+  EXPECT_EQ(end.session.tick(kStart + 10s, SpdySession::Answers::possible), Errc::ping_timeout);
+}
+
+TEST_F(SpdySessionTest, OfAShortTimeoutHalfIsLate) {
+  End end(SpdyRole::client, {5s, 600ms});
+  EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::possible));
+  EXPECT_EQ(end.session.deadline(), kStart + 5300ms);
 }
 
 TEST_F(SpdySessionTest, PingTimesOutWithoutAByte) {
@@ -621,8 +655,11 @@ TEST_F(SpdySessionTest, GivesAnAnswerTimeWhileNoneCanCome) {
   End end(SpdyRole::client, {5s, 3s});
   EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::impossible));
   EXPECT_FALSE(end.session.tick(kStart + 8s, SpdySession::Answers::impossible));
+  EXPECT_EQ(end.session.deadline(), kStart + 9s);
+  EXPECT_FALSE(end.session.tick(kStart + 9s, SpdySession::Answers::impossible));
   EXPECT_EQ(end.session.deadline(), kStart + 11s);
   end.session.postpone(kStart + 10s);  // reading goes on
+  EXPECT_FALSE(end.session.tick(kStart + 11s, SpdySession::Answers::possible));
   EXPECT_EQ(end.session.deadline(), kStart + 13s);
   EXPECT_EQ(end.session.tick(kStart + 13s, SpdySession::Answers::possible), Errc::ping_timeout);
   EXPECT_EQ(end.chunks().size(), 1U);  // one PING was enough
@@ -640,6 +677,8 @@ TEST_F(SpdySessionTest, PingsOnRequestAndExpectsAnAnswer) {
   EXPECT_EQ(end.session.deadline(), kNever);
   end.session.ping(kStart + 1s);
   end.session.ping(kStart + 2s);
+  EXPECT_EQ(end.session.deadline(), kStart + 2s);  // to look whether it is late
+  EXPECT_FALSE(end.session.tick(kStart + 2s, SpdySession::Answers::possible));
   EXPECT_EQ(end.session.deadline(), kStart + 4s);
 }
 

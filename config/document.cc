@@ -12,6 +12,8 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include "base/printable.h"
+
 namespace kportal::config {
 namespace {
 
@@ -426,7 +428,8 @@ Refusal syntax_refusal(TextIndex const& index, YAML::ParserException const& erro
   std::string message = "not valid YAML: ";
   auto const reworded = std::find_if(kRewordings.begin(), kRewordings.end(),
                                      [&](Rewording const& r) { return r.theirs == error.msg; });
-  message += reworded == kRewordings.end() ? std::string_view(error.msg) : reworded->ours;
+  // Its words may show a character of the file, even one that ends a line.
+  message += reworded == kRewordings.end() ? printable(error.msg) : std::string(reworded->ours);
   if (line.find("${") != std::string_view::npos) {
     message += "; inside { } and [ ] a ${VAR} must stand in quotes";
   }
@@ -486,7 +489,7 @@ std::optional<Node> read_document(std::string_view text, std::size_t file,
   } catch (Refusal const& refusal) {
     problems.add(file, refusal.place, refusal.message);
   } catch (YAML::Exception const& error) {
-    problems.add(file, {}, fmt::format("not valid YAML: {}", error.msg));
+    problems.add(file, {}, fmt::format("not valid YAML: {}", printable(error.msg)));
   }
   return {};
 }

@@ -55,10 +55,12 @@ Environment process_environment() {
 Expanded expand(std::string_view text, Environment const& environment, std::size_t limit) {
   Expanded out;
   std::size_t from = 0;
+  std::size_t last = std::string_view::npos;  // the `${` seen last
   while (from < text.size()) {
     std::size_t const at = text.find("${", from);
     out.text += text.substr(from, at == std::string_view::npos ? at : at - from);
     if (at == std::string_view::npos) break;
+    last = at;
     if (at > from && text[at - 1] == '$') {  // $${ is a literal ${
       out.text += '{';
       from = at + 2;
@@ -71,12 +73,13 @@ Expanded expand(std::string_view text, Environment const& environment, std::size
     }
     std::string message;
     out.text += value_of(text.substr(at + 2, end - at - 2), environment, message);
-    if (message.empty() && out.text.size() > limit) {
-      message = "the values of environment variables are too long";
-    }
     if (!message.empty()) out.failures.push_back({at, std::move(message)});
     if (out.text.size() > limit) break;
     from = end + 1;
+  }
+  bool const at_last = !out.failures.empty() && out.failures.back().offset == last;
+  if (last != std::string_view::npos && out.text.size() > limit && !at_last) {
+    out.failures.push_back({last, "the values of environment variables are too long"});
   }
   return out;
 }

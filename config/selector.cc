@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -97,7 +99,10 @@ class SelectorParser {
 
   Complaint bound(std::string_view operation) {
     std::string_view const value = token();
-    if (!value.empty() && std::all_of(value.begin(), value.end(), is_digit)) return {};
+    std::int64_t number = 0;  // as the API server reads it
+    auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    bool const digits = !value.empty() && std::all_of(value.begin(), value.end(), is_digit);
+    if (digits && error == std::errc() && end == value.data() + value.size()) return {};
     return fmt::format("{} needs a whole number after it", in_quotes(operation));
   }
 

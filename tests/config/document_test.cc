@@ -188,6 +188,15 @@ TEST(DocumentTest, SaysWhereTheSyntaxIsWrong) {
       "must stand in quotes");
 }
 
+TEST(DocumentTest, ShowsNoControlCharacterOfTheFile) {
+  EXPECT_EQ(read("a: \"x\\\n\n"),
+            "f:1:4: not valid YAML: the quote that begins here is not closed");
+  std::string const problem = read("a: \"\\");
+  EXPECT_EQ(problem, "f:1:6: not valid YAML: unknown escape character: \\x04");
+  EXPECT_EQ(read("a: \"\\\xc3\xa9\""),
+            "f:1:7: not valid YAML: unknown escape character: \xef\xbf\xbd");
+}
+
 TEST(DocumentTest, NamesTabsInTheIndentation) {
   std::string const problem = "not valid YAML: a tab in the indentation; use spaces";
   EXPECT_EQ(read("a:\n\tb: 1\n"), "f:2:1: " + problem);

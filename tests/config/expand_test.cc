@@ -72,5 +72,16 @@ TEST(ExpandTest, IsBounded) {
   EXPECT_LT(result.text.size(), 1'300U);
 }
 
+// Else the next value would start with a bound that has been passed.
+TEST(ExpandTest, IsBoundedBehindTheLastVariable) {
+  auto const env = environment({{"BIG", std::string(600, 'x')}});
+  for (std::string const text : {"a${BIG}", "a$${"}) {
+    Expanded const result = expand(text + std::string(kEnough, 'y'), env, kEnough);
+    ASSERT_EQ(result.failures.size(), 1U) << text;
+    EXPECT_GT(result.failures[0].offset, 0U) << text;
+  }
+  EXPECT_TRUE(expand(std::string(2 * kEnough, 'y'), env, kEnough).failures.empty());
+}
+
 }  // namespace
 }  // namespace kportal::config

@@ -213,6 +213,8 @@ TEST(GrammarTest, TakesSelectorsAsTheApiServerDoes) {
         "x=a/b",  "x=\xc3\xa9", "x$=a",    "x in (a,b",  "x notin"}) {
     EXPECT_TRUE(check_selector(text)) << text;
   }
+  EXPECT_FALSE(check_selector("x>9223372036854775807"));
+  EXPECT_TRUE(check_selector("x>9223372036854775808")) << "more than 64 bits";
   EXPECT_TRUE(check_selector(std::string(64, 'a')));
   EXPECT_TRUE(check_selector("x=" + std::string(64, 'a')));
   EXPECT_FALSE(check_selector(k63 + "=" + k63));

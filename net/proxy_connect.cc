@@ -34,13 +34,14 @@ awaitable<Result<void>> ask_proxy(Transport& to_proxy, Proxy proxy, std::string 
   auto const executor = co_await asio::this_coro::executor;
   CloseTimer const timer(executor, to_proxy, deadline);
   Chunk room(kReadSize);
-  while (!handshake.complete()) {
+  for (;;) {
     std::string const output = handshake.take_output();
     if (!output.empty()) {
       Chunk question = Chunk::copy_of(as_bytes(output));
       error_code const error = co_await to_proxy.write(std::move(question));
       if (error) co_return broken(timer, error);
     }
+    if (handshake.complete()) co_return Result<void>();
     IoResult const got = co_await to_proxy.read_some(room.room());
     if (got.error) co_return broken(timer, got.error);
     auto const used = handshake.feed(room.room().first(got.size));
@@ -52,7 +53,6 @@ awaitable<Result<void>> ask_proxy(Transport& to_proxy, Proxy proxy, std::string 
                                   got.size - *used));
     }
   }
-  co_return Result<void>();
 }
 
 }  // namespace kportal::net

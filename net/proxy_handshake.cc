@@ -153,14 +153,14 @@ class Socks5 final : public ProxyHandshake {
 
   void ask_login() {
     step_ = Step::login;
-    output_ = '\x01';
+    output_ += '\x01';
     append_text(proxy_.user);
     append_text(proxy_.password);
   }
 
   void ask_connect() {
     step_ = Step::connect;
-    output_.assign("\x05\x01\x00", 3);
+    output_.append("\x05\x01\x00", 3);
     error_code error;
     auto const address = boost::asio::ip::make_address(host_, error);
     if (error) {

@@ -24,7 +24,8 @@ class ProxyHandshake {
                                                        std::uint16_t port);
   virtual ~ProxyHandshake() = default;
 
-  // What is to be sent now; empty = nothing.
+  // What is to be sent now; empty = nothing. Also when complete: a proxy may have answered before
+  // it was asked.
   std::string take_output() { return std::exchange(output_, std::string()); }
   // Takes bytes of the answer; fewer than all only when complete(). Once it failed, it is of no
   // use.

@@ -193,6 +193,18 @@ TEST_F(SpdySessionTest, CountsIdsByTwo) {
   EXPECT_EQ(server.open(), 4U);
 }
 
+TEST_F(SpdySessionTest, AnIdOfOurParityDoesNotMakeAStreamOurs) {
+  // The peer opens stream 5 at a client, and answers for it too, which is ours to do.
+  ASSERT_FALSE(
+      client.receive("800300010000001e00000005000000000000"
+                     "78f9e3c6a7c2 000400fbff00000000 000000ffff"));
+  ASSERT_FALSE(client.receive("800300020000001200000005 000400fbff00000000 000000ffff"));
+  EXPECT_EQ(client.events(), (Lines{"opened 5"}));
+  EXPECT_FALSE(client.session.reply(5, {}));
+  EXPECT_EQ(client.chunks(), (Lines{"800300020000001800000005"
+                                    "78f9e3c6a7c2000400fbff00000000000000ffff"}));
+}
+
 TEST_F(SpdySessionTest, EndsWhenIdsAreUsedUp) {
   // The peer takes the last but one id of our parity, so that ours go on behind it.
   ASSERT_FALSE(

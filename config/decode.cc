@@ -122,7 +122,6 @@ class Decoder {
   void options(Value const& at, ForwardSpec& spec);
   void http_log(Value const& at);
   void note_not_yet(Value const& at, std::string_view word);
-  void note_max_tunnels();
   std::string absolute(std::string const& path, std::string const& base_dir) const;
 
   std::vector<std::string> const& files_;
@@ -174,24 +173,10 @@ Config Decoder::finish() {
     warnings_.add(no_contexts_->first, no_contexts_->second,
                   "contexts: is empty, so there is nothing to forward yet");
   }
-  note_max_tunnels();
   Config config;
   config.reliability = reliability_;
   for (PlacedForward& forward : forwards_) config.forwards.push_back(std::move(forward.spec));
   return config;
-}
-
-// Tunnels of its own for each busy connection are not there yet, only for each pod.
-void Decoder::note_max_tunnels() {
-  std::string const key = "reliability.maxTunnels";
-  auto const at = origins_.find(key);
-  bool const pinned = std::any_of(forwards_.begin(), forwards_.end(), [](auto const& forward) {
-    return forward.spec.balance == Balance::pin;
-  });
-  if (at == origins_.end() || !pinned) return;
-  auto const& [file, place] = at->second;
-  warnings_.add(file, place,
-                key + ": not supported yet for balance: pin, counts for round-robin only");
 }
 
 template <class T>

@@ -592,14 +592,6 @@ TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
                           "httpLog: true: not supported yet, ignored"));
 }
 
-TEST(ParseTest, MaxTunnelsCountsForRoundRobinOnly) {
-  std::string const head = "reliability: {maxTunnels: 4}\n";
-  EXPECT_THAT(warnings_of(head + full_forward("balance: round-robin")), IsEmpty());
-  EXPECT_THAT(warnings_of(head + full_forward("balance: pin")),
-              ElementsAre("f.yaml:1:27: reliability.maxTunnels: not supported yet for balance: "
-                          "pin, counts for round-robin only"));
-}
-
 TEST(ParseTest, WarnsAboutOtherThanLoopbackAddresses) {
   EXPECT_THAT(
       warnings_of(full_forward("address: 0.0.0.0")),
@@ -613,9 +605,11 @@ TEST(ParseTest, IsSilentAboutWhatWorks) {
       IsEmpty());
   EXPECT_THAT(warnings_of(full_forward("httpLog: {logFile: x}")), IsEmpty())
       << "off, as in kportal";
-  EXPECT_THAT(warnings_of("mdns: {enabled: false}\nreliability: {retryOnStale: false, hold: 1s}\n" +
-                          full_forward("")),
-              IsEmpty());
+  EXPECT_THAT(
+      warnings_of(
+          "mdns: {enabled: false}\nreliability: {retryOnStale: false, hold: 1s, maxTunnels: 4}\n" +
+          full_forward("")),
+      IsEmpty());
 }
 
 Source source(std::string const& file, std::string const& text) {

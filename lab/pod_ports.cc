@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t kMaxHead = 64 * 1024;
 constexpr std::size_t kReadSize = 32 * 1024;
 constexpr auto kResetAfter = 200ms;
+constexpr auto kLook = 10ms;
 
 awaitable<void> run_echo(PodSocket& socket) {
   for (;;) {
@@ -165,6 +166,8 @@ HttpReply http_reply(HttpRequest const& request, std::uint64_t body_bytes, PodPr
   } else if (path == "/ready" || path == "/unready") {
     program.ready = path == "/ready";
     if (program.set_ready) program.set_ready(program.ready);
+  } else if (path == "/open") {
+    program.reads_late = true;
   } else if (path == "/exit") {
     reply.exit = static_cast<int>(parameter(request.query, "code"));
   } else if (path == "/sleep") {
@@ -173,7 +176,7 @@ HttpReply http_reply(HttpRequest const& request, std::uint64_t body_bytes, PodPr
     reply.body = fmt::format("slept {}\n", ms);
   } else if (path == "/bytes") {
     reply.filler = parameter(request.query, "n");
-  } else if (path == "/count") {
+  } else if (path == "/count" || path == "/late") {
     reply.body = fmt::format("{}\n", body_bytes);
   } else {
     reply.body = fmt::format("pod={} node={} method={} path={}\n", program.pod, program.node,
@@ -270,6 +273,9 @@ class HttpConversation {
     if (request->expects_continue) {
       auto const sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
       if (!sent) co_return false;
+    }
+    while (request->path == "/late" && !program_->reads_late) {
+      co_await sleep_until(Clock::now() + kLook);
     }
     auto const body = co_await read_body(*request);
     if (!body) co_return false;

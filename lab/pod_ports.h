@@ -47,6 +47,7 @@ struct PodProgram {
   std::string pod;
   std::string node;
   bool ready = true;                                   // what /healthz says
+  bool reads_late = false;                             // GET /open: bodies to /late are read now
   std::function<void(bool)> set_ready;                 // GET /ready, /unready
   std::function<void(int)> exit;                       // GET /exit?code=N
   std::function<void(std::string const& target)> saw;  // the head of each HTTP request

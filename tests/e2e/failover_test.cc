@@ -141,7 +141,7 @@ TEST_F(FailoverTest, APodThatTurnsUnreadyIsLeftForAReadyOneAndItsConnectionsGoOn
 
 TEST_F(FailoverTest, TunnelsThatAreCutAreDialledAgainAndTheListenerStays) {
   add_deployment("web");
-  Program program = web();
+  Program program = web(kOneTunnel);
   std::uint16_t const port = active_port(program, "web:auto");
   for (auto const how : {lab::SessionEnd::cut, lab::SessionEnd::eof, lab::SessionEnd::goaway,
                          lab::SessionEnd::resets_and_goaway}) {

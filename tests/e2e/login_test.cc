@@ -116,7 +116,7 @@ TEST_F(LoginTest, OneRunIsEnoughForAllForwards) {
 
 TEST_F(LoginTest, ACredentialThatEndsIsRenewedAndTunnelsLiveOn) {
   dir_.write("seconds", "4");
-  Program program = up({forward("echo", "7000")});
+  Program program = up({forward("echo", "7000")}, kOneTunnel);
   Client client(active_port(program, "echo:auto"));
   EXPECT_TRUE(echoes(client, "before"));
   add_user("dev", "second");
@@ -261,7 +261,7 @@ TEST_F(LoginTest, AClientCertificateIsRenewedForRestAndTunnels) {
   // printf, for echo would turn \n into a line break.
   std::string const body = "echo() { printf '%s\\n' \"$1\"; }";
   write_kubeconfig({{"lab", script("login", body)}});
-  Program program = up({forward("echo", "7000")});
+  Program program = up({forward("echo", "7000")}, kOneTunnel);
   std::uint16_t const port = active_port(program, "echo:auto");
   Client client(port);
   EXPECT_TRUE(echoes(client, "one"));

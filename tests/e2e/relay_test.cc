@@ -79,8 +79,10 @@ class RelayTest : public E2eTest {
     E2eTest::SetUp();
     add_pod("solo");
   }
+  // On one tunnel what a connection does to the others shows.
   Program relay(std::string const& port, std::string const& more = {}) {
-    return up({"resource: pod/solo, port: " + port + ", localPort: auto, alias: x" + more});
+    return up({"resource: pod/solo, port: " + port + ", localPort: auto, alias: x" + more},
+              kOneTunnel);
   }
   bool pod_is_left_alone() {
     return lab_.wait_for([](Lab& lab) {

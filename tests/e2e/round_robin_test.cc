@@ -59,7 +59,7 @@ class RoundRobinTest : public E2eTest {
 
 TEST_F(RoundRobinTest, ConnectionsGoToAllReadyPodsInTurnOverWarmTunnels) {
   add_deployment("web", 3);
-  Program program = balanced();
+  Program program = balanced(std::string(kQuick) + "reliability: { maxTunnels: 3 }\n");
   std::uint16_t const port = active_port(program, "web:auto");
   wait_for_turns(port, 3);
   expect_even(ask(port, 300), 3, 100);

@@ -27,6 +27,9 @@ class E2eTest : public testing::Test {
 
   // Active after 300 ms, whatever listens, and otherwise as the defaults.
   static constexpr char const* kQuick = "healthCheck: { method: tcp-dial }\n";
+  // The same, and all connections of a forward share one tunnel.
+  static constexpr char const* kOneTunnel =
+      "healthCheck: { method: tcp-dial }\nreliability: { maxTunnels: 1 }\n";
 
   // A file with these forwards (flow mappings without braces: "resource: pod/a, port: 80, ...") in
   // context lab, namespace default; `head` comes before `contexts:`.

@@ -15,12 +15,14 @@
 namespace kportal::k8s {
 namespace {
 
-// Runs the one until the other ends. Cancelled, it throws.
-awaitable<void> run_until(awaitable<void> task, awaitable<void> end) {
+// Runs the one until the other ends. False if that came first: then the task was cancelled, and
+// may have ended with an error for it. Cancelled itself, it throws.
+awaitable<bool> run_until(awaitable<void> task, awaitable<void> end) {
   using asio::experimental::awaitable_operators::operator||;
+  bool by_itself = false;
   try {
     auto const first = co_await (std::move(task) || std::move(end));
-    static_cast<void>(first);
+    by_itself = first.index() == 0;
   } catch (asio::multiple_exceptions const& both) {
     std::rethrow_exception(both.first_exception());
   }
@@ -28,6 +30,7 @@ awaitable<void> run_until(awaitable<void> task, awaitable<void> end) {
   if (state.cancelled() != asio::cancellation_type::none) {
     throw boost::system::system_error(asio::error::operation_aborted);
   }
+  co_return by_itself;
 }
 
 // Of a connection whose network went away, as the system tells it. A reset or an orderly end are
@@ -64,7 +67,8 @@ Cluster::Cluster(asio::any_io_executor executor, net::Resolver& resolver, ExecPl
       dialer_(resolver, access_, tls_ ? &*tls_ : nullptr, credentials_),
       gate_(executor_, kMaxDials),
       lookups_(executor_, kMaxLookups),
-      scout_(executor_, *this) {}
+      scout_(executor_, *this),
+      source_(look_at_source()) {}
 
 Cluster::~Cluster() = default;
 
@@ -77,7 +81,10 @@ RestConfig Cluster::rest_config() {
   config.tls = access_.tls;
   config.proxy = access_.proxy;
   config.authorize = authorize_by(credentials_);
-  config.answered = [this] { scout_.heard(Clock::now()); };
+  config.answered = [this] {
+    rest_sound_ = Clock::now();
+    scout_.heard(rest_sound_);
+  };
   config.unanswered = [this](TimePoint asked) { scout_.doubt(asked); };
   config.user_agent = kUserAgent;
   return config;
@@ -158,17 +165,22 @@ void Cluster::doubt_everything() {
   for (auto const& known : tunnels_) {
     if (auto const tunnel = known.lock()) tunnel->ping();
   }
+  rest_sound_ = {};  // that was on another network, or before a sleep, which no clock here counts
   distrust_connections();
   scout_.network_changed();
   end_waits();
 }
 
 void Cluster::routes_changed() {
-  auto const& peer = dialer_.peer();
-  auto const source = peer ? net::source_toward(*peer) : std::nullopt;
-  bool const same = peer && source == source_;
-  source_ = source;
-  if (!same) doubt_everything();
+  auto const source = look_at_source();
+  if (std::exchange(source_, source) != source) doubt_everything();
+}
+
+// Toward the server or its proxy; as long as it was never reached, to where the default route
+// leads.
+std::optional<asio::ip::address> Cluster::look_at_source() const {
+  static auto const kElsewhere = asio::ip::make_address("192.0.2.1");  // RFC 5737
+  return net::source_toward(dialer_.peer().value_or(kElsewhere));
 }
 
 void Cluster::woke_up() {
@@ -181,8 +193,8 @@ Subscription Cluster::subscribe(std::function<void()> network_is_back) {
 
 void Cluster::distrust_connections() {
   TimePoint const now = Clock::now();
-  if (now < distrusted_ + kDistrustPause) return;
-  distrusted_ = now;
+  if (now < rest_sound_ + kDistrustPause) return;
+  rest_sound_ = now;
   curl_.drop_connections();
   for (auto const& [name_space, kept] : pods_) kept->cache.refresh();
   for (auto const& [name_space, kept] : services_) kept->cache.refresh();
@@ -199,9 +211,9 @@ awaitable<Result<Tunnel>> Cluster::dial(std::string name_space, std::string pod,
     std::optional<Result<Tunnel>> outcome;
     Scout::Attempt attempt(scout_, restarts >= kMaxRestarts);
     TimePoint const deadline = Clock::now() + timeout;
-    co_await run_until(dial_once(attempt, name_space, pod, options, deadline, outcome),
-                       attempt.given_up());
-    if (!outcome) continue;
+    bool const ended = co_await run_until(
+        dial_once(attempt, name_space, pod, options, deadline, outcome), attempt.given_up());
+    if (!outcome || (!ended && outcome->has_error())) continue;
     if (outcome->has_error()) {
       attempt.failed(outcome->error());
     } else {
@@ -224,6 +236,7 @@ awaitable<Result<DialGate::Pass>> Cluster::admission() {
 awaitable<void> Cluster::dial_once(Scout::Attempt& attempt, std::string name_space, std::string pod,
                                    DialOptions options, TimePoint deadline,
                                    std::optional<Result<Tunnel>>& outcome) {
+  if (options.began) options.began();
   std::function<void()> heard = [&attempt] { attempt.heard(); };
   auto tunnel = co_await dialer_.dial(std::move(name_space), std::move(pod), options, deadline,
                                       std::move(heard));
@@ -233,8 +246,7 @@ awaitable<void> Cluster::dial_once(Scout::Attempt& attempt, std::string name_spa
 void Cluster::remember(Tunnel const& tunnel) {
   std::erase_if(tunnels_, [](auto const& known) { return known.expired(); });
   tunnels_.push_back(tunnel.connection);
-  auto const& peer = dialer_.peer();
-  source_ = peer ? net::source_toward(*peer) : std::nullopt;
+  source_ = look_at_source();
 }
 
 awaitable<void> Cluster::stop() {

@@ -63,10 +63,12 @@ class Cluster final : private Scout::Owner {
   // Reads the token file, if there is one. True if it holds another token than before.
   bool reread_token() { return credentials_.refresh(Clock::now()); }
 
-  // A tunnel that was well ended: where it was lost to silence (nothing came since `silent_since`,
-  // when it was asked) what else is open to this server may be as dead and not know it. Closes the
-  // REST connections and lists anew, once for all tunnels that end together.
+  // A tunnel ended. Where it was lost to silence (nothing came since `silent_since`, when it was
+  // asked) what else is open to this server may be as dead and not know it.
   void tunnel_ended(error_code why, TimePoint silent_since);
+  // Closes the REST connections and lists anew, once for all who ask for it within the pause; not
+  // where REST answered within it.
+  void distrust_connections();
   static constexpr Duration kDistrustPause = std::chrono::seconds(1);
   // Routes or addresses of this machine changed, or it slept. What is open is asked whether it is
   // still alive, and no wait goes on, if that concerns this server.
@@ -99,9 +101,9 @@ class Cluster final : private Scout::Owner {
                             DialOptions options, TimePoint deadline,
                             std::optional<Result<Tunnel>>& outcome);
   void remember(Tunnel const& tunnel);
-  void distrust_connections();
   void end_waits();
   void doubt_everything();
+  std::optional<asio::ip::address> look_at_source() const;
   RestConfig rest_config();
 
   template <class Cache>
@@ -135,11 +137,10 @@ class Cluster final : private Scout::Owner {
   DialGate lookups_;
   Caches<PodCache> pods_;
   Caches<ServiceCache> services_;
-  TimePoint distrusted_{};
+  TimePoint rest_sound_{};  // when REST answered, or was begun anew
   Scout scout_;
   std::vector<std::weak_ptr<net::SpdyConnection>> tunnels_;
-  std::optional<asio::ip::address>
-      source_;  // toward the dialer's peer, when that was last looked at
+  std::optional<asio::ip::address> source_;  // by the last look
   Subscribers network_is_back_;
 };
 

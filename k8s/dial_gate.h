@@ -27,7 +27,6 @@ class DialGate {
   DialGate(asio::any_io_executor executor, std::size_t limit);
 
   awaitable<Pass> enter();
-  std::size_t inside() const { return inside_; }
 
  private:
   void leave();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Clusters and their pool against the lab.
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -119,6 +120,73 @@ TEST_F(ClusterPoolTest, ADialWithoutCredentialsIsUnauthorized) {
   play(dial_refused(*this, error));
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->code, Errc::unauthorized) << error->text;
+}
+
+// Dials that hear nothing, and others behind them that wait for a place.
+awaitable<void> give_up_dials(ClusterPoolTest& t, bool& dialled) {
+  auto const found = t.pool_.find("/config", "lab");
+  EXPECT_TRUE(found.has_value());
+  t.server_.freeze();
+  TaskGroup dials(t.executor());
+  struct Dial {
+    Cluster& cluster;
+    awaitable<void> run() {
+      auto const tunnel = co_await cluster.dial("default", "web", DialOptions(), 60s);
+      static_cast<void>(tunnel);
+    }
+  } dial{*found->cluster};
+  for (std::size_t i = 0; i < Cluster::kMaxDials + 5; ++i) dials.spawn(dial.run());
+  std::function<bool()> const all_in = [&t] {
+    return t.server_.connections() >= Cluster::kMaxDials;
+  };
+  bool const begun = co_await t.server_.wait_for(all_in);
+  EXPECT_TRUE(begun);
+  dials.cancel();
+  co_await dials.join();
+  EXPECT_EQ(t.server_.connections(), Cluster::kMaxDials);
+  t.server_.thaw();
+  auto const tunnel = co_await found->cluster->dial("default", "web", DialOptions(), 20s);
+  dialled = tunnel.has_value() || tunnel.error().code == Errc::not_found;
+  co_await t.pool_.stop();
+}
+
+TEST_F(ClusterPoolTest, DialsThatAreGivenUpLeaveTheirPlaces) {
+  bool dialled = false;
+  play(give_up_dials(*this, dialled));
+  EXPECT_TRUE(dialled);
+}
+
+// Those that hang make it dark: then only the scout asks, until it is heard.
+awaitable<void> wait_in_the_dark(ClusterPoolTest& t, int& answered) {
+  auto const found = t.pool_.find("/config", "lab");
+  EXPECT_TRUE(found.has_value());
+  t.server_.freeze();
+  TaskGroup dials(t.executor());
+  struct Dial {
+    Cluster& cluster;
+    int& answered;
+    awaitable<void> run() {
+      auto const tunnel = co_await cluster.dial("default", "none", DialOptions(), 60s);
+      if (!tunnel.has_error()) co_return;
+      EXPECT_EQ(tunnel.error().code, Errc::not_found) << tunnel.error().text;
+      ++answered;
+    }
+  } dial{*found->cluster, answered};
+  for (int i = 0; i < 10; ++i) dials.spawn(dial.run());
+  // Ten dials that hang, and two of the scout's.
+  std::function<bool()> const scouted = [&t] { return t.server_.connections() >= 12; };
+  bool const dark = co_await t.server_.wait_for(scouted);
+  EXPECT_TRUE(dark);
+  EXPECT_EQ(t.server_.connections(), 12u);
+  t.server_.thaw();
+  co_await dials.join();
+  co_await t.pool_.stop();
+}
+
+TEST_F(ClusterPoolTest, ADarkClusterIsAskedByOneAndThenDialledByAll) {
+  int answered = 0;
+  play(wait_in_the_dark(*this, answered));
+  EXPECT_EQ(answered, 10);
 }
 
 awaitable<void> ask_rights(ClusterPoolTest& t) {

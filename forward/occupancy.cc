@@ -26,9 +26,9 @@ void Occupancy::leave(ConnectionId connection) {
   connections_.erase(at);
 }
 
-void Occupancy::moved(ConnectionId connection, TimePoint now) {
+bool Occupancy::moved(ConnectionId connection, TimePoint now) {
   auto const at = connections_.find(connection);
-  if (at != connections_.end()) set_busy(connection, at->second, now + kActive);
+  return at != connections_.end() && set_busy(connection, at->second, now + kActive);
 }
 
 void Occupancy::full(ConnectionId connection, bool is_full, TimePoint now) {
@@ -81,18 +81,19 @@ TimePoint Occupancy::overdue_at(Connection const& connection) const {
   return std::max(connection.full_since, load.shared_since) + kMayBlock;
 }
 
-void Occupancy::set_busy(ConnectionId id, Connection& connection, TimePoint until) {
-  if (until <= connection.busy_until) return;
+bool Occupancy::set_busy(ConnectionId id, Connection& connection, TimePoint until) {
+  if (until <= connection.busy_until) return false;
   Load& load = loads_.at(connection.tunnel);
   auto node = busy_ends_.extract({connection.busy_until, id});
   connection.busy_until = until;
   if (node) {
     node.value() = {until, id};
     busy_ends_.insert(std::move(node));
-  } else {
-    busy_ends_.insert({until, id});
-    ++load.busy;
+    return false;
   }
+  busy_ends_.insert({until, id});
+  ++load.busy;
+  return true;
 }
 
 void Occupancy::end_busy(ConnectionId id, Connection const& connection) {

@@ -41,7 +41,8 @@ class Occupancy {
   // Nothing if it is on none.
   void leave(ConnectionId connection);
   // A byte of it passed. Who tells need not do so more often than four times a second.
-  void moved(ConnectionId connection, TimePoint now);
+  // True: it was not busy.
+  bool moved(ConnectionId connection, TimePoint now);
   // What came for it fills its buffer, or does not any more.
   void full(ConnectionId connection, bool is_full, TimePoint now);
 
@@ -62,7 +63,7 @@ class Occupancy {
     bool told = false;  // of its being overdue
   };
 
-  void set_busy(ConnectionId id, Connection& connection, TimePoint until);
+  bool set_busy(ConnectionId id, Connection& connection, TimePoint until);
   void end_busy(ConnectionId id, Connection const& connection);
   TimePoint overdue_at(Connection const& connection) const;
 

@@ -68,6 +68,12 @@ void TunnelPool::leave_primary(TunnelId id, Place const& place, std::optional<Tu
   if (auto const others = all(State::up); !others.empty()) primary_ = others.front();
 }
 
+void TunnelPool::outdate(TunnelId id) {
+  if (auto const at = tunnels_.find(id); at != tunnels_.end()) {
+    at->second.outdated = at->second.state == State::up;
+  }
+}
+
 void TunnelPool::outdate() {
   for (auto& [id, tunnel] : tunnels_) tunnel.outdated = tunnel.state == State::up;
 }
@@ -180,25 +186,21 @@ bool TunnelPool::in_demand(TimePoint now) const {
          });
 }
 
-// Beside the one that its place would be left with.
-bool TunnelPool::is_extra(TunnelId id) const {
-  Place const& place = tunnels_.at(id).place;
-  bool const holds_primary = primary_ && tunnels_.at(*primary_).place == place;
-  return id != (holds_primary ? primary_ : up_in(place));
-}
-
+// Each place is left with one: the oldest, but for the one that stands for the forward.
 std::vector<TunnelId> TunnelPool::superfluous(TimePoint now) {
   std::vector<TunnelId> ids;
+  auto keep = oldest_in_places();
+  if (primary_) keep[tunnels_.at(*primary_).place] = *primary_;
   auto const at_hand = free(now);
   bool const demanded = in_demand(now);
-  for (TunnelId const id : all(State::up)) {
+  for (auto& [id, tunnel] : tunnels_) {
+    if (tunnel.state != State::up) continue;
     bool const needed = demanded && !at_hand.empty() && at_hand.front() == id;
-    TimePoint& unused_since = tunnels_.at(id).unused_since;
-    if (!is_extra(id) || needed || load(id).connections != 0) {
-      unused_since = kNever;
-    } else if (unused_since == kNever) {
-      unused_since = now;
-    } else if (now - unused_since >= kKeepExtra) {
+    if (keep.at(tunnel.place) == id || needed || load(id).connections != 0) {
+      tunnel.unused_since = kNever;
+    } else if (tunnel.unused_since == kNever) {
+      tunnel.unused_since = now;
+    } else if (now - tunnel.unused_since >= kKeepExtra) {
       ids.push_back(id);
     }
   }
@@ -212,11 +214,20 @@ TunnelId TunnelPool::standing(TunnelId id) const {
   return up_in(tunnels_.at(id).place).value_or(id);
 }
 
+std::map<std::string_view, TunnelId> TunnelPool::oldest_in_places() const {
+  std::map<std::string_view, TunnelId> oldest;
+  for (auto const& [id, tunnel] : tunnels_) {
+    if (tunnel.state == State::up) oldest.try_emplace(tunnel.place, id);
+  }
+  return oldest;
+}
+
 // In the next place behind `after`, and behind the last one the first, the least busy.
 std::optional<TunnelId> TunnelPool::in_turn(std::vector<TunnelId> const& among,
                                             TunnelId after) const {
+  auto const oldest = oldest_in_places();
   auto const key = [&](TunnelId id) {
-    TunnelId const stands = standing(id);
+    TunnelId const stands = oldest.at(tunnels_.at(id).place);
     auto const its = load(id);
     return std::tuple(stands <= after, stands, its.busy, its.connections, id);
   };
@@ -267,6 +278,10 @@ std::vector<ConnectionId> TunnelPool::expire(TimePoint now) {
     held_.pop_front();
   }
   return expired;
+}
+
+void TunnelPool::release(ConnectionId connection) {
+  std::erase_if(held_, [&](Held const& held) { return held.connection == connection; });
 }
 
 std::vector<ConnectionId> TunnelPool::release_held() {

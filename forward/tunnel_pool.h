@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -67,7 +68,8 @@ class TunnelPool {
   // `heir` does now, or else another that is up.
   void retire(TunnelId id, std::optional<TunnelId> heir = std::nullopt);
   void remove(TunnelId id);
-  // All that are up are to be replaced.
+  // This one, or all that are up, are to be replaced.
+  void outdate(TunnelId id);
   void outdate();
   // The pod behind it is left out, by whatever tunnel.
   void shun(TunnelId id, TimePoint until);
@@ -113,6 +115,8 @@ class TunnelPool {
   std::optional<TunnelId> place(ConnectionId connection, TimePoint now);
   // Held connections whose time is over at `now`, removed; none while a tunnel is up.
   std::vector<ConnectionId> expire(TimePoint now);
+  // This held connection, removed.
+  void release(ConnectionId connection);
   // All held connections, removed.
   std::vector<ConnectionId> release_held();
   std::size_t held() const { return held_.size(); }
@@ -123,7 +127,7 @@ class TunnelPool {
   void probe_next(TunnelId id);
 
   // What happened on a placed connection; see Occupancy. It is off its tunnel with left().
-  void moved(ConnectionId connection, TimePoint now) { occupancy_.moved(connection, now); }
+  bool moved(ConnectionId connection, TimePoint now) { return occupancy_.moved(connection, now); }
   void full(ConnectionId connection, bool is_full, TimePoint now) {
     occupancy_.full(connection, is_full, now);
   }
@@ -147,8 +151,8 @@ class TunnelPool {
   std::vector<TunnelId> candidates(TimePoint now) const;
   std::optional<TunnelId> in_turn(std::vector<TunnelId> const& among, TunnelId after) const;
   TunnelId standing(TunnelId id) const;
+  std::map<std::string_view, TunnelId> oldest_in_places() const;
   void take(ConnectionId connection, TunnelId tunnel, TimePoint now);
-  bool is_extra(TunnelId id) const;
   void leave_primary(TunnelId id, Place const& place, std::optional<TunnelId> heir);
 
   Duration hold_;

@@ -17,6 +17,13 @@ bool leads_to(TunnelInfo const& tunnel, k8s::Choice const& choice) {
   return choice.uid.empty() ? tunnel.pod == choice.pod : tunnel.pod_uid == choice.uid;
 }
 
+std::string pod_key(k8s::Choice const& choice) {
+  return choice.uid.empty() ? choice.pod : choice.uid;
+}
+std::string pod_key(TunnelInfo const& tunnel) {
+  return tunnel.pod_uid.empty() ? tunnel.pod : tunnel.pod_uid;
+}
+
 }  // namespace
 
 void WorkerMachine::start(TimePoint now) {
@@ -26,6 +33,7 @@ void WorkerMachine::start(TimePoint now) {
 
 void WorkerMachine::stop() {
   started_ = false;
+  std::erase_if(actions_, [](Action const& each) { return std::holds_alternative<Dial>(each); });
   reset_held(Reason::hold_timeout, "the forward was stopped");
 }
 
@@ -61,11 +69,14 @@ void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId>
 k8s::Choices WorkerMachine::select(k8s::Choices choices) const {
   auto const failures = [this](k8s::Choice const& choice) {
     Place const place = place_of(choice);
-    bool const has_one = pool_.up_in(place) || !pool_.all_in(place, State::dialing).empty();
-    auto const at = paces_.find(place);
-    return has_one ? -1 : at == paces_.end() ? 0 : at->second.backoff.attempts();
+    auto const is_its = [&](TunnelId id) { return leads_to(*pool_.find(id), choice); };
+    auto const at = failures_.find(pod_key(choice));
+    bool const has_one =
+        std::ranges::any_of(pool_.all_in(place, State::up), is_its) ||
+        (max_pods_ > 1 && std::ranges::any_of(pool_.all_in(place, State::dialing), is_its));
+    return has_one ? -1 : at == failures_.end() ? 0 : at->second;
   };
-  if (max_pods_ > 1) std::ranges::stable_sort(choices, {}, failures);
+  std::ranges::stable_sort(choices, {}, failures);
   if (choices.size() > max_pods_) choices.resize(max_pods_);
   return choices;
 }
@@ -85,6 +96,10 @@ void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
   std::erase_if(paces_, [this](auto const& entry) {
     auto const is_its = [&](k8s::Choice const& choice) { return place_of(choice) == entry.first; };
     return std::ranges::none_of(offered_, is_its);
+  });
+  std::erase_if(failures_, [this](auto const& entry) {
+    return std::ranges::none_of(
+        offered_, [&](k8s::Choice const& choice) { return pod_key(choice) == entry.first; });
   });
   for (k8s::Choice const& choice : wanted()) {
     bool const is_new = std::ranges::find(before, choice) == before.end();
@@ -123,6 +138,7 @@ void WorkerMachine::dialled(TunnelId tunnel, TimePoint now) {
   pool_.settle(now);
   auto const before = pool_.primary();
   pool_.up(tunnel);
+  failures_.erase(pod_key(*pool_.find(tunnel)));
   retire_predecessors(tunnel);
   retire_unwanted();
   failing_ = Reason::none;
@@ -138,13 +154,14 @@ void WorkerMachine::dial_failed(TunnelId tunnel, Error error, TimePoint now) {
   auto const* const info = pool_.find(tunnel);
   if (!started_ || info == nullptr) return;
   pool_.settle(now);
-  Place const place = info->place;
-  bool const beside = info->spare && pool_.up_in(place);
+  TunnelInfo const tried = *info;
+  bool const beside = tried.spare && pool_.up_in(tried.place);
   pool_.remove(tunnel);
   if (beside) {
-    spare_failed(place, error.retry_after, now);
+    spare_failed(tried.place, error.retry_after, now);
   } else {
-    attempt_failed(place, error, now);
+    attempt_failed(tried.place, error, now);
+    note_failure(tried);
   }
   if (error.code == Errc::not_found || error.code == Errc::pod_gone) {
     actions_.emplace_back(ResolveAgain{});
@@ -161,6 +178,8 @@ void WorkerMachine::tunnel_closed(TunnelId tunnel, Error error, bool lived, Time
   bool const was_primary = pool_.primary() == tunnel;
   pool_.remove(tunnel);
   if (info.state == State::up && started_) {
+    // Perhaps only the pod's node is silent.
+    if (error.code == Errc::ping_timeout) note_failure(info);
     if (info.spare && !lived) spare_failed(info.place, Duration{}, now);
     left(info, was_primary, error, Next::by_backoff, now);
   }
@@ -186,8 +205,7 @@ void WorkerMachine::answer_came(TunnelId tunnel, TimePoint now) {
 }
 
 void WorkerMachine::moved(ConnectionId connection, TimePoint now) {
-  pool_.moved(connection, now);
-  advance(now);
+  if (pool_.moved(connection, now)) advance(now);
 }
 
 void WorkerMachine::buffer_full(ConnectionId connection, bool is_full, TimePoint now) {
@@ -216,6 +234,11 @@ void WorkerMachine::accepted(ConnectionId connection, TimePoint now) {
   advance(now);
 }
 
+void WorkerMachine::client_left(ConnectionId connection, TimePoint now) {
+  pool_.release(connection);
+  advance(now);
+}
+
 void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                                      ConnectionEnd end, TimePoint now) {
   pool_.settle(now);
@@ -225,7 +248,10 @@ void WorkerMachine::connection_ended(ConnectionId connection, TunnelId tunnel, T
     return;
   }
   if (end.error->code == Errc::pod_gone) give_up(tunnel, *end.error, now);
+  if (end.blocks_tunnel) replace(tunnel, now);
   bool const refused = end.error->code == Errc::pod_refused;
+  // Others are Ready: it is left at once, not when the next tunnel is up.
+  if (refused && is_unwanted(tunnel)) give_up(tunnel, *end.error, now);
   if (refused) pool_.shun(tunnel, now + kShun);
   // Another try on the very tunnel that refused it would only repeat the refusal.
   bool const elsewhere = !pool_.is_up(tunnel) || (refused && pool_.has_good(now));
@@ -272,6 +298,7 @@ void WorkerMachine::network_back(TimePoint now) {
     pace.backoff.reset();
     pace.spare_backoff.reset();
   }
+  failures_.clear();
   hurry(now);
 }
 
@@ -347,6 +374,14 @@ WorkerMachine::Pace& WorkerMachine::pace(Place const& place) {
 bool WorkerMachine::serves(TunnelId tunnel, k8s::Choice const& choice) const {
   auto const* const info = pool_.find(tunnel);
   return !info->outdated && leads_to(*info, choice) && info->port == choice.port;
+}
+
+// Up to a pod that is in use only until there is a tunnel to another one.
+bool WorkerMachine::is_unwanted(TunnelId tunnel) const {
+  auto const leads_there = [&](k8s::Choice const& choice) {
+    return leads_to(*pool_.find(tunnel), choice);
+  };
+  return pool_.is_up(tunnel) && !wanted().empty() && std::ranges::none_of(wanted(), leads_there);
 }
 
 // True while the tunnel that should be there is neither up nor being dialled.
@@ -503,7 +538,6 @@ void WorkerMachine::attempt_failed(Place const& place, Error const& error, TimeP
   if (!quiet && final_) delay = kPermanentRetry;
   delay = std::max<Duration>(delay, error.retry_after);
   its.next_dial = now + delay;
-  select_again();
   if (quiet) return;
   actions_.emplace_back(
       MarkReconnecting{events::reason_of(error.code), error.text, its.backoff.attempts(), delay});
@@ -535,6 +569,22 @@ void WorkerMachine::report(Error const& error) {
   final_ = is_final_(reason);
   if (final_) reset_held(reason, error.text);
   actions_.emplace_back(MarkFailed{reason, error.text, news});
+}
+
+// It goes on until its successor is up.
+void WorkerMachine::replace(TunnelId tunnel, TimePoint now) {
+  auto const* const info = pool_.find(tunnel);
+  if (!started_ || !pool_.is_up(tunnel) || info->outdated) return;
+  Pace& its = pace(info->place);
+  pool_.outdate(tunnel);
+  its.next_dial = std::max(now, its.next_replacement);
+  its.next_replacement = its.next_dial + kReplacePause;
+}
+
+// The next dial goes to another pod, if there is one that did better.
+void WorkerMachine::note_failure(TunnelInfo const& tunnel) {
+  ++failures_[pod_key(tunnel)];
+  select_again();
 }
 
 void WorkerMachine::give_up_dial(TunnelId tunnel) {

@@ -90,6 +90,8 @@ struct ConnectionEnd {
   // tunnel.
   bool movable = false;
   std::optional<Error> error;  // why it failed; none = it ended as its two ends wanted
+  // What was sent for it lies in the way of others on its tunnel for good.
+  bool blocks_tunnel = false;
 };
 
 class WorkerMachine {
@@ -104,6 +106,9 @@ class WorkerMachine {
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
   // A pod that refused a connection or a probe gets no new ones for this long, while others do not.
   static constexpr Duration kShun = std::chrono::seconds(10);
+
+  // A tunnel that a connection blocked is replaced no more often than this.
+  static constexpr Duration kReplacePause = std::chrono::seconds(5);
 
   // Whether waiting alone will not mend a failure: the checker knows when the forward was last
   // Active.
@@ -160,6 +165,8 @@ class WorkerMachine {
   void probe_next(TunnelId tunnel) { pool_.probe_next(tunnel); }
 
   void accepted(ConnectionId connection, TimePoint now);
+  // A held connection is not wanted any more.
+  void client_left(ConnectionId connection, TimePoint now);
   void connection_ended(ConnectionId connection, TunnelId tunnel, TimePoint arrived,
                         ConnectionEnd end, TimePoint now);
   // A byte of a placed connection passed. Four times a second is often enough.
@@ -193,6 +200,7 @@ class WorkerMachine {
   struct Pace {
     Backoff backoff;
     TimePoint next_dial{};
+    TimePoint next_replacement{};
     Backoff spare_backoff;
     TimePoint next_spare{};
 
@@ -218,6 +226,7 @@ class WorkerMachine {
   void adopt(k8s::Choices const& before, TimePoint now);
   void retire_unwanted();
   void retire_predecessors(TunnelId successor);
+  bool is_unwanted(TunnelId tunnel) const;
   bool serves(TunnelId tunnel, k8s::Choice const& choice) const;
   bool needs_dial(k8s::Choice const& choice) const;
   std::size_t budget() const;
@@ -232,6 +241,8 @@ class WorkerMachine {
   void spare_failed(Place const& place, Duration at_least, TimePoint now);
   bool others_may_come() const;
   void report(Error const& error);
+  void replace(TunnelId tunnel, TimePoint now);
+  void note_failure(TunnelInfo const& tunnel);
   void give_up_dial(TunnelId tunnel);
   void give_up(TunnelId tunnel, Error const& error, TimePoint now);
   void reset_held(events::Reason reason, std::string const& message);
@@ -246,6 +257,8 @@ class WorkerMachine {
   k8s::Choices offered_;                         // the cluster's last word
   std::optional<Result<k8s::Choices>> choices_;  // those of them that are to have a tunnel
   std::map<Place, Pace> paces_;
+  // Of pods, by uid or else name: dials that failed in a row, and tunnels that died silently.
+  std::map<std::string, int> failures_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
   bool final_ = false;            // of the last attempt: nothing is held for it

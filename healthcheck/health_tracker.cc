@@ -424,7 +424,8 @@ void HealthTracker::settle(TimePoint now, Actions& out) {
   if (now < trying_limit()) return;
   if (reason_ == Reason::none) {
     change(Status::error, Reason::timeout,
-           fmt::format("no tunnel after {}; the first attempt has not ended yet",
+           fmt::format("no tunnel after {}: the API server has not answered yet; can it be reached "
+                       "from here (VPN, proxy, firewall)?",
                        words(now - *trying_since_)),
            now, out);
   } else {

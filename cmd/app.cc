@@ -195,6 +195,7 @@ ExitCode App::run() {
 
 void App::stop() {
   stopping_ = true;
+  watchdog_.end_by(Clock::now() + kEnd, static_cast<int>(ExitCode::failure));
   stop_.set();
 }
 
@@ -244,7 +245,10 @@ void App::reload() {
 awaitable<void> App::live(config::Config config) {
   tasks_.spawn(lines_.run());
   tasks_.spawn(checker_.run());
-  watchdog_.on_beat([this] { clusters_.look_for_sleep(); });
+  watchdog_.on_beat([this] {
+    clusters_.look_for_sleep();
+    manager_.look_for_overruns(Clock::now());
+  });
   tasks_.spawn(watchdog_.run());
   if (watcher_) tasks_.spawn(follow_files());
   tasks_.spawn(obey_end_signals());

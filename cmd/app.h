@@ -39,7 +39,9 @@ class App {
  public:
   // Open connections may go on this long after the first signal; with what the output needs to be
   // written, the end comes within 3 s.
-  static constexpr Duration kDrain = std::chrono::seconds(2);
+  static constexpr Duration kDrain = std::chrono::milliseconds(2400);
+  // An end that takes longer hangs by a fault of ours, and is cut short.
+  static constexpr Duration kEnd = std::chrono::seconds(10);
 
   // `names`: only these forwards (alias, id or resource); empty = all.
   App(asio::io_context& loop, CommonOptions options, std::vector<std::string> names);

@@ -13,7 +13,7 @@ std::string_view general(Errc code) {
     case Errc::kubeconfig:
       return "mend the kubeconfig; kubectl config view reads it by the same rules";
     case Errc::unauthorized:
-      return "log in again: the token or certificate is unknown to the server, or its time is over";
+      return "the token or certificate is unknown to the server, or its time is over";
     case Errc::auth_plugin:
       return "kubectl with the same context runs the same plugin: if it works there, compare PATH, "
              "environment and terminal";

@@ -49,6 +49,12 @@ void Manager::apply(config::Config wanted) {
   }
 }
 
+void Manager::look_for_overruns(TimePoint now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLook;
+  for (auto const& [id, worker] : workers_) worker->look_for_overruns(now);
+}
+
 std::unique_ptr<net::Listener> Manager::retire(Workers::iterator at, TimePoint deadline) {
   auto const worker = retired_.insert(retired_.end(), std::move(at->second));
   workers_.erase(at);

@@ -29,6 +29,10 @@ class Manager {
   void apply(config::Config wanted);
   config::Config const& config() const { return config_; }
 
+  // Lets each worker look for what it has under way for too long, once in kLook at the most.
+  void look_for_overruns(TimePoint now);
+  static constexpr Duration kLook = std::chrono::seconds(1);
+
   // Ends all forwards; open connections, also those of forwards that ended before, may go on until
   // `deadline` at the most. Before destruction, and apply() must not follow.
   awaitable<void> stop(TimePoint deadline);
@@ -47,6 +51,7 @@ class Manager {
   config::Config config_;
   Workers workers_;
   std::list<std::unique_ptr<Worker>> retired_;
+  TimePoint next_look_{};
   events::Subscription facts_;
   TaskGroup ending_;
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Watchdog: the loop's heartbeat. The loop beats, more often while it is busy; a thread of its own,
 // the only other one that looks at the program, logs when the beat is late and, once the loop turns
-// again, an event is published. It knows how long the loop's longest turn was. It restarts nothing.
+// again, an event is published. It knows how long the loop's longest turn was, and ends a program
+// that cannot end itself. It restarts nothing.
 // Owned by the program; takes no part in forwarding.
 #pragma once
 
@@ -36,6 +37,9 @@ class Watchdog {
   void set_period(Duration period);
   // Called at each beat: for what has to be looked at now and then and needs no timer of its own.
   void on_beat(std::function<void()> look) { look_ = std::move(look); }
+  // The program is ending: if it still runs then, by a fault of ours, it exits with this code
+  // within a second.
+  void end_by(TimePoint when, int code);
   // For how long nothing else could be done, at the most: the latest beat there was, and the time
   // between two. In an idle second a turn may be missed, not while the loop is busy.
   Duration longest_turn() const { return longest_turn_; }
@@ -50,9 +54,11 @@ class Watchdog {
   std::atomic<Clock::rep> last_beat_;
   std::atomic<Clock::rep> period_;
   Duration longest_turn_{};
-  std::mutex mutex_;  // for `stopped_` only
+  std::mutex mutex_;  // for what follows
   std::condition_variable stop_;
   bool stopped_ = false;
+  TimePoint end_by_ = kNever;
+  int end_code_ = 0;
   std::thread thread_;
 };
 

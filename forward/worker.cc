@@ -77,7 +77,7 @@ void Worker::start(std::unique_ptr<net::Listener> listener) {
     access_news_ = true;
     wake_.set();
   });
-  tasks_.spawn(run());
+  run_ = tasks_.spawn(run());
 }
 
 std::unique_ptr<net::Listener> Worker::retire() {
@@ -136,6 +136,48 @@ void Worker::update(config::HealthCheck health, config::Reliability reliability,
   shared_.checker.update_settings(id_, health);
 }
 
+// A login in between puts the dial's own deadline off; on top comes what the loop may be late.
+Duration Worker::dial_bound() const {
+  return reliability_.auth_timeout + reliability_.dial_timeout + reliability_.watchdog_period;
+}
+
+void Worker::look_for_overruns(TimePoint now) {
+  for (Overrun const& overrun : phases_.take_overrun(now)) {
+    events::WatchdogHung hung;
+    hung.forward = ref();
+    hung.message = to_text(overrun);
+    hung.late = duration_cast<milliseconds>(overrun.took);
+    log::error("{}: {}: starting that anew", id_, hung.message);
+    shared_.bus.publish(std::move(hung));
+    restart(overrun);
+  }
+}
+
+void Worker::restart(Overrun const& overrun) {
+  Error const error(Errc::timeout, to_text(overrun) + ", which is too long");
+  switch (overrun.phase) {
+    case Phase::turn:
+      tasks_.cancel(run_);
+      run_ = tasks_.spawn(run());
+      break;
+    case Phase::resolve:
+      cluster_.cluster->distrust_connections();
+      tunnel_tasks_.spawn(leave(std::move(target_), std::move(cluster_tasks_), cluster_.cluster));
+      enter_cluster(std::move(cluster_));
+      wake_.set();
+      break;
+    case Phase::dial:
+      if (auto const dial = dials_.extract(overrun.id)) cluster_tasks_->cancel(dial.mapped());
+      machine_.dial_failed(overrun.id, error, Clock::now());
+      break;
+    case Phase::close:
+      if (auto const serve = serves_.extract(overrun.id)) tunnel_tasks_.cancel(serve.mapped());
+      tunnel_ended(overrun.id, error.code);
+      break;
+  }
+  carry_out();
+}
+
 // What it waits for.
 
 awaitable<void> Worker::run() {
@@ -156,9 +198,17 @@ awaitable<void> Worker::run() {
     TimePoint const setup = accepting_ && cluster_.cluster ? kNever : next_setup_;
     for (ConnectionFailure& each : failures_.due(now)) publish(std::move(each));
     sleeping_until_ = std::min({machine_.deadline(), failures_.deadline(), setup});
+    expect_turn(now);
     bool const woken = co_await wake_.wait_until(sleeping_until_);
     static_cast<void>(woken);
   }
+}
+
+void Worker::expect_turn(TimePoint now) {
+  phases_.end(Phase::turn, 0);
+  if (sleeping_until_ == kNever) return;
+  Duration const sleep = std::max(sleeping_until_ - now, Duration::zero());
+  phases_.begin(Phase::turn, 0, now, sleep + reliability_.watchdog_period);
 }
 
 // The listener first: a forward whose port is taken has no use for a tunnel.
@@ -219,6 +269,9 @@ void Worker::enter_cluster(k8s::ClusterPool::Found found) {
   target_ = std::make_unique<k8s::TargetWatch>(*cluster_.cluster, std::move(query), changed,
                                                *cluster_tasks_);
   target_news_ = true;
+  phases_.begin(
+      Phase::resolve, 0, Clock::now(),
+      reliability_.auth_timeout + k8s::Cluster::kRequestTimeout + reliability_.watchdog_period);
   network_ = cluster_.cluster->subscribe([this] {
     network_news_ = true;
     wake_.set();
@@ -330,6 +383,7 @@ void Worker::look_at_target(TimePoint now) {
   }
   auto const choices = target_->choose(std::move(in_use));
   if (!choices) return;
+  phases_.end(Phase::resolve, 0);
   if (choices->has_value()) {
     k8s::Choice const& best = (*choices)->front();
     note_ = best.message;
@@ -380,6 +434,8 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
   options.tcp = net::TcpOptions(reliability_.tcp_keepalive);
   options.ping_interval = reliability_.ping_interval;
   options.ping_timeout = reliability_.ping_timeout;
+  Phases::Guard const phase(phases_, Phase::dial, id);
+  options.began = [this, id] { phases_.begin(Phase::dial, id, Clock::now(), dial_bound()); };
   auto const cluster = cluster_.cluster;
   auto dialled =
       co_await cluster->dial(spec_.namespace_, choice.pod, options, reliability_.dial_timeout);
@@ -394,7 +450,7 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
     tunnels_.at(id)->connection()->on_answer_late([this, id](bool late) { answer_late(id, late); });
     unrest_.try_emplace(choice.uid, target_->unrest(choice.pod, choice.uid));
     renewing_ = false;
-    tunnel_tasks_.spawn(serve(id));
+    serves_[id] = tunnel_tasks_.spawn(serve(id));
     machine_.dialled(id, now);
   }
   carry_out();
@@ -411,6 +467,7 @@ void Worker::answer_late(TunnelId id, bool late) {
 }
 
 awaitable<void> Worker::serve(TunnelId id) {
+  Phases::Guard const phase(phases_, Phase::close, id);
   auto const tunnel = tunnels_.at(id);
   error_code const ended = co_await tunnel->connection()->run();
   tunnel_ended(id, ended);
@@ -425,6 +482,7 @@ void Worker::tunnel_ended(TunnelId id, error_code why) {
   cluster.tunnel_ended(why, Clock::now() - reliability_.ping_timeout);
   std::string const place = fmt::format("tunnel by {}", cluster.rest().server());
   tunnels_.erase(at);
+  serves_.erase(id);
   machine_.tunnel_closed(id, io_error(why, place), lived, Clock::now());
 }
 
@@ -568,6 +626,8 @@ void Worker::act(CloseTunnel const& action) {
     cluster_tasks_->cancel(dial.mapped());
   }
   if (auto const at = tunnels_.find(action.tunnel); at != tunnels_.end()) {
+    phases_.begin(Phase::close, action.tunnel, Clock::now(),
+                  kCloseTime + reliability_.watchdog_period);
     at->second->connection()->close();
   }
 }

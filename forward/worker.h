@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "events/bus.h"
 #include "forward/failure_digest.h"
+#include "forward/phases.h"
 #include "forward/relay.h"
 #include "forward/tunnel.h"
 #include "forward/worker_machine.h"
@@ -41,6 +42,8 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   static constexpr Duration kSetupRetry = std::chrono::seconds(10);
   // An address that this machine has not: it comes with its interface.
   static constexpr Duration kAddressRetry = std::chrono::seconds(2);
+  // A tunnel that is to end sends what the transport takes at once, and that is all.
+  static constexpr Duration kCloseTime = std::chrono::seconds(5);
   // That connections wait for descriptors is told no more often than this, by whichever forward.
   static constexpr Duration kShortageQuiet = std::chrono::minutes(1);
   // Local connections open at the same time; more are reset at once.
@@ -65,11 +68,17 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   // What applies without a new tunnel.
   void update(config::HealthCheck health, config::Reliability reliability,
               std::vector<std::string> tags);
+  // Reports what is under way for longer than it may, and starts it anew.
+  void look_for_overruns(TimePoint now);
 
   config::ForwardSpec const& spec() const { return spec_; }
   std::string id() const { return spec_.id(); }
 
  private:
+  void restart(Overrun const& overrun);
+  Duration dial_bound() const;
+  void expect_turn(TimePoint now);
+
   // What it waits for.
   awaitable<void> run();
   void set_up(TimePoint now);
@@ -156,7 +165,10 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
   std::string warned_;                           // the last warning of the choice, said once
   std::map<std::string, std::uint64_t> unrest_;  // of the pods in use, by uid
   FailureDigest failures_;
-  std::map<TunnelId, TaskGroup::TaskId> dials_;  // in cluster_tasks_
+  std::map<TunnelId, TaskGroup::TaskId> dials_;   // in cluster_tasks_
+  std::map<TunnelId, TaskGroup::TaskId> serves_;  // in tunnel_tasks_
+  TaskGroup::TaskId run_ = 0;                     // in tasks_
+  Phases phases_;
   std::map<TunnelId, std::shared_ptr<Tunnel>> tunnels_;
   std::map<ConnectionId, std::unique_ptr<Relay>> relays_;
   ConnectionId next_connection_ = 1;

@@ -27,6 +27,7 @@ struct DialOptions {
   net::TcpOptions tcp;
   Duration ping_interval{};
   Duration ping_timeout{};
+  std::function<void()> began;  // called when the dial's time begins: what it waited for has come
   DialOptions() = default;
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "net/source_address.h"
 
-#include <boost/asio/io_context.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <boost/asio/ip/udp.hpp>
 
 namespace kportal::net {
@@ -9,17 +11,21 @@ namespace kportal::net {
 using boost::asio::ip::udp;
 
 // What is asked for is the route, for which any port will do: connecting a UDP socket is only that.
+// By system calls, for Asio's socket needs a loop, and one made for it throws where descriptors
+// lack.
 std::optional<boost::asio::ip::address> source_toward(boost::asio::ip::address const& peer) {
   constexpr unsigned short kAnyPort = 443;
-  boost::asio::io_context unused;
-  udp::socket socket(unused);
-  boost::system::error_code error;
   udp::endpoint const endpoint(peer, kAnyPort);
-  socket.open(endpoint.protocol(), error);
-  if (!error) socket.connect(endpoint, error);
-  if (error) return std::nullopt;
-  auto const local = socket.local_endpoint(error);
-  if (error) return std::nullopt;
+  int const socket = ::socket(endpoint.protocol().family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return std::nullopt;
+  udp::endpoint local;
+  auto size = static_cast<socklen_t>(local.capacity());
+  bool const known =
+      ::connect(socket, endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0 &&
+      ::getsockname(socket, local.data(), &size) == 0;
+  ::close(socket);
+  if (!known) return std::nullopt;
+  local.resize(size);
   return local.address();
 }
 

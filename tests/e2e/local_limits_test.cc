@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -277,6 +278,102 @@ TEST_F(LocalLimitsTest, AnOutputWhoseReaderIsGoneEndsTheProgram) {
   EXPECT_EQ(program.lines().size(), 1u);
   EXPECT_NE(program.errors().find("standard output: nobody can read it any more: Broken pipe"),
             std::string::npos);
+}
+
+TEST_F(LocalLimitsTest, TheEndComesWithTheLastConnection) {
+  std::string const echo = "resource: pod/solo, port: 7000, alias: echo, localPort: auto";
+  Program program = up({echo});
+  std::uint16_t const port = active_port(program, "echo:auto");
+  Client client(port);
+  ASSERT_TRUE(client.send("before"));
+  ASSERT_EQ(client.read(6), "before");
+  TimePoint const asked = Clock::now();
+  program.signal(SIGTERM);
+  EXPECT_TRUE(eventually([&] { return Client(port).end() == End::refused; }));
+  ASSERT_TRUE(client.send("during"));  // what is open goes on
+  ASSERT_EQ(client.read(6), "during");
+  client.reset();
+  EXPECT_EQ(program.wait(), 0);
+  double const took = Seconds(Clock::now() - asked).count();
+  std::printf("it ended %.2f s after the signal, when its connection had ended\n", took);
+  if (!kSanitized) {
+    EXPECT_LT(took, 1.5);
+  }
+}
+
+TEST_F(LocalLimitsTest, AConnectionThatStaysOpenPutsTheEndOff) {
+  Program program = up({"resource: pod/solo, port: 7000, alias: echo, localPort: auto"});
+  Client client(active_port(program, "echo:auto"));
+  ASSERT_TRUE(client.send("before"));
+  ASSERT_EQ(client.read(6), "before");
+  TimePoint const asked = Clock::now();
+  program.signal(SIGTERM);
+  int answers = 0;
+  while (client.send("during") && client.read(6) == "during") ++answers;
+  auto const cut = Clock::now() - asked;
+  EXPECT_GT(answers, 0);
+  EXPECT_GT(cut, 2300ms);
+  EXPECT_EQ(program.wait(), 0);
+  if (!kSanitized) {
+    EXPECT_LT(Clock::now() - asked, 3s);
+  }
+}
+
+// Connections of all kinds, opened and ended at once.
+void flood(std::uint16_t port, int rounds) {
+  constexpr int kAtOnce = 50;
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<Client> clients;
+    for (int i = 0; i < 4 * kAtOnce; ++i) {
+      clients.emplace_back(port);
+      if (i % 4 >= 2) clients.back().send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    for (int i = 0; i < 4 * kAtOnce; ++i) {
+      Client& client = clients[static_cast<std::size_t>(i)];
+      if (i % 4 == 1) client.reset();  // without a word
+      if (i % 4 == 2) {
+        EXPECT_EQ(client.read(4), "HTTP");
+      }
+      if (i % 4 == 3) client.reset();  // in the middle of the answer
+    }
+  }  // and those that said nothing end in order
+}
+
+TEST_F(LocalLimitsTest, ThousandsOfConnectionsLeaveNothingBehind) {
+  std::uint16_t const port = free_port();
+  std::uint16_t const other = free_port();
+  Program program = up({line("web", port), line("other", other)},
+                       std::string(kQuick) + "reliability: { maxTunnels: 1 }\n");
+  ASSERT_EQ(active_port(program, "web:" + std::to_string(port)), port);
+  ASSERT_EQ(active_port(program, "other:" + std::to_string(other)), other);
+  auto const quiet = [&] { return pod_connections("solo") == 0; };
+  flood(port, 5);
+  ASSERT_TRUE(eventually(quiet));
+  std::size_t const files = program.open_files();
+  std::size_t const memory = program.memory_kib("VmRSS");
+  Duration slowest{};
+  TimePoint const begin = Clock::now();
+  for (int i = 0; i < 5; ++i) {
+    std::thread flooding([port] { flood(port, 5); });
+    HttpAnswer const answer = http_get(other);
+    EXPECT_EQ(answer.status, 200);
+    slowest = std::max(slowest, answer.took);
+    flooding.join();
+  }
+  auto const took = Clock::now() - begin;
+  ASSERT_TRUE(eventually(quiet));
+  EXPECT_TRUE(eventually([&] { return program.open_files() <= files; }));
+  std::size_t const after = program.memory_kib("VmRSS");
+  std::printf(
+      "5000 connections in %.1f s; another forward answered within %.0f ms; %zu -> %zu KiB, "
+      "%zu -> %zu descriptors\n",
+      Seconds(took).count(), Seconds(slowest).count() * 1e3, memory, after, files,
+      program.open_files());
+  EXPECT_LT(slowest, kSanitized ? 5s : 1s);
+  if (!kSanitized) {
+    EXPECT_LT(after, memory + 2048);
+  }
+  EXPECT_TRUE(program.wait_for_status("web:" + std::to_string(port), Status::active, 0s));
 }
 
 class Terminal {

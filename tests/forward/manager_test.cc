@@ -14,6 +14,7 @@
 #include <boost/asio/write.hpp>
 #include <gmock/gmock.h>
 
+#include "base/wakeup.h"
 #include "tests/lab/lab_fixture.h"
 
 namespace kportal::forward {
@@ -76,6 +77,8 @@ class ManagerTest : public lab::LabFixture {
     types_.emplace_back(events::type_of(event.fact));
     if (auto const* const ref = events::forward_of(event.fact)) port_ = ref->local_port;
     auto const* const change = std::get_if<events::HealthStatusChanged>(&event.fact);
+    auto const* const hung = std::get_if<events::WatchdogHung>(&event.fact);
+    if (hung != nullptr) hung_.push_back(hung->forward.id + " " + hung->message);
     if (change != nullptr) status_ = change->status;
     if (change != nullptr) statuses_.push_back(change->status);
     cluster_.changed().notify();
@@ -127,6 +130,7 @@ class ManagerTest : public lab::LabFixture {
   events::Subscription notes_ = bus_.subscribe([this](events::Event const& e) { note(e); });
   Manager manager_{shared_};
   std::vector<std::string> types_;
+  std::vector<std::string> hung_;
   std::vector<Status> statuses_;
   std::optional<Status> status_;
   std::uint16_t port_ = 0;
@@ -249,6 +253,63 @@ awaitable<void> stop_while_dialling(ManagerTest& t) {
 
 TEST_F(ManagerTest, StopsInTheMiddleOfADial) {
   play(stop_while_dialling);
+}
+
+// Time is said to have passed: each of these would be over by then if our own deadlines held.
+
+awaitable<void> hang_in_a_dial(ManagerTest& t) {
+  t.server_.faults().delay(lab::RequestKind::upgrade_websocket, 1h);
+  t.manager_.apply(t.forwarding("a", "7000"));
+  auto const dialling = [&] {
+    return t.server_.requests(lab::RequestKind::upgrade_websocket) == 1;
+  };
+  co_await t.until(dialling);
+  t.server_.faults().clear();
+  t.manager_.look_for_overruns(Clock::now() + 119s);  // login, dial and watchdogPeriod are 120 s
+  EXPECT_THAT(t.hung_, testing::IsEmpty());
+  t.manager_.look_for_overruns(Clock::now() + 121s);
+  co_await t.until_active();
+  EXPECT_THAT(t.hung_, testing::Contains("f:auto dialling for 121 s"));
+}
+
+TEST_F(ManagerTest, ADialThatHangsIsReportedAndStartedAnew) {
+  play(hang_in_a_dial);
+}
+
+awaitable<void> hang_in_a_list(ManagerTest& t) {
+  t.server_.faults().delay(lab::RequestKind::list, 1h);
+  t.manager_.apply(t.forwarding("a", "7000"));
+  auto const asked = [&] { return t.server_.requests(lab::RequestKind::list) > 0; };
+  co_await t.until(asked);
+  t.server_.faults().clear();
+  t.manager_.look_for_overruns(Clock::now() + 121s);
+  co_await t.until_active();
+  EXPECT_THAT(t.hung_, testing::Contains("f:auto resolving for 121 s"));
+}
+
+TEST_F(ManagerTest, ATargetThatIsNotKnownForTooLongIsReportedAndLookedForAnew) {
+  play(hang_in_a_list);
+}
+
+awaitable<void> oversleep(ManagerTest& t) {
+  config::Config config = t.forwarding("a", "7000");
+  tcp::acceptor taken(t.executor(), tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  config.forwards[0].local_port = taken.local_endpoint().port();
+  t.manager_.apply(config);
+  auto const failed = [&] { return t.status_ == Status::error; };
+  co_await t.until(failed);  // and sleeps until the port is tried again
+  auto const id = config.forwards[0].id();
+  t.manager_.look_for_overruns(Clock::now() + 39s);
+  EXPECT_THAT(t.hung_, testing::IsEmpty());
+  t.manager_.look_for_overruns(Clock::now() + 41s);
+  taken.close();
+  t.manager_.apply(config);  // ends the wait
+  co_await t.until_active();
+  EXPECT_THAT(t.hung_, testing::ElementsAre(id + " asleep for 41 s"));
+}
+
+TEST_F(ManagerTest, AWorkerThatOversleepsIsReportedAndStartedAnew) {
+  play(oversleep);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "forward/watchdog.h"
 
+#include <unistd.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <gtest/gtest.h>
@@ -69,6 +71,22 @@ TEST_F(WatchdogTest, SaysThatTheLoopStoodStill) {
   turn(50ms);
   ASSERT_FALSE(late.empty());
   EXPECT_GE(*std::ranges::max_element(late), 190ms);
+}
+
+TEST(WatchdogDeathTest, AProgramThatCannotEndIsEnded) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  auto const hang = [] {
+    asio::io_context loop(1);
+    events::Bus bus(loop.get_executor());
+    Watchdog watchdog(bus, 30s);
+    watchdog.end_by(Clock::now() + 50ms, 7);
+    for (;;) ::pause();
+  };
+  EXPECT_EXIT(hang(), testing::ExitedWithCode(7), "the end took too long");
+}
+
+TEST_F(WatchdogTest, AProgramThatEndsInTimeIsLeftAlone) {
+  watchdog_.end_by(Clock::now() + 1h, 7);
 }
 
 }  // namespace

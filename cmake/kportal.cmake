@@ -16,6 +16,11 @@ if(KPORTAL_SANITIZE)
     -fno-sanitize=vptr)
   target_link_options(kportal_options INTERFACE -fsanitize=${KPORTAL_SANITIZE})
 endif()
+if(KPORTAL_FUZZ)
+  # Coverage for libFuzzer; what indexes past an end stops there.
+  target_compile_options(kportal_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_compile_definitions(kportal_options INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
 
 # kportal_library(FOLDER SOURCES a.cc ... DEPS kportal_base ...): the static library kportal_FOLDER.
 function(kportal_library folder)

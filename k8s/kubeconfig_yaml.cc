@@ -157,6 +157,8 @@ class Document {
     YAML::Node const node = find(parent, key);
     std::string text;
     if (node.IsDefined() && !node.IsNull()) append_json(node, inside(parent, key), 0, text);
+    // What was appended last may be long.
+    if (text.size() > kMaxExtension) fail(fmt::format("{} is too large", inside(parent, key)));
     return text;
   }
 

@@ -932,6 +932,8 @@ TEST(KubeconfigUserTest, AnExtensionIsBounded) {
   for (int i = 0; i < 20; ++i) list += text + ", ";
   EXPECT_THAT(text_of(resolve(with(head + "[" + list + "]}]"))),
               HasSubstr("extension is too large"));
+  EXPECT_THAT(text_of(resolve(with(head + std::string(150'000, 'x') + "}]"))),
+              HasSubstr("extension is too large"));
 }
 
 TEST(KubeconfigUserTest, ProvidersAreRefusedWithWhatToUseInstead) {

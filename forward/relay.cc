@@ -38,6 +38,8 @@ Relay::~Relay() = default;
 void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   tunnel_id_ = tunnel->id();
   placed_at_ = Clock::now();
+  error_code ignored;
+  if (std::exchange(watching_held_, false)) socket_.cancel(ignored);
   auto opened = net::PortStream::open(*tunnel->connection(), tunnel->port(), request_id);
   if (opened.has_error()) {
     ConnectionEnd end;
@@ -54,6 +56,19 @@ void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   up_running_ = true;
   tasks_.spawn(pump_up());
   tasks_.spawn(run());
+}
+
+void Relay::watch_held() {
+  if (std::exchange(watching_held_, true)) return;
+  tasks_.spawn(wait_for_reset(socket_, owner_, id_));
+}
+
+// The relay may be gone when it returns from its wait. An end of stream is no error: who has said
+// all still waits for the answer.
+awaitable<void> Relay::wait_for_reset(asio::ip::tcp::socket& socket, RelayOwner& owner,
+                                      ConnectionId id) {
+  auto const [error] = co_await socket.async_wait(asio::ip::tcp::socket::wait_error, kTuple);
+  if (!error) owner.client_left(id);
 }
 
 void Relay::evict(Error why) {
@@ -173,6 +188,9 @@ awaitable<ConnectionEnd> Relay::judge(error_code end) {
   if (local_failed_) co_return result;
   if (!text.empty()) {
     result.error = net::classify_error_text(text, tunnel_->port());
+    bool const refused = result.error->code == Errc::pod_refused;
+    bool const unknown = result.error->code == Errc::stream_failed;
+    result.blocks_tunnel = (refused || unknown) && stream_->ended_by_fin() && machine_.has_sent();
     // Words that nobody knows: to its client the connection was reset.
     if (result.error->code == Errc::stream_failed) result.error->code = Errc::pod_reset;
   } else if (!clean && end == Errc::stream_failed) {

@@ -28,6 +28,8 @@ class RelayOwner {
   // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any
   // more.
   virtual void relay_left(ConnectionId connection, ConnectionEnd end) = 0;
+  // The client of a relay that is not placed has reset its connection; or of one that is gone.
+  virtual void client_left(ConnectionId connection) = 0;
   // The first byte came back on this connection. Like the two below it is told in the midst of
   // reading a tunnel: none may be closed, no relay placed or ended on the spot.
   virtual void relay_answered(TunnelId tunnel) = 0;
@@ -56,6 +58,8 @@ class Relay final : private net::DataSink {
   void place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id);
   // Takes it off its tunnel: relay_left follows with this error. Nothing while it is not placed.
   void evict(Error why);
+  // Until it is placed: client_left follows if its client resets the connection.
+  void watch_held();
   // Ends the local side with a reset. Not while placed.
   void reset();
 
@@ -68,6 +72,8 @@ class Relay final : private net::DataSink {
  private:
   std::size_t take(Bytes bytes) noexcept override;
   void buffer_full(bool full) noexcept override;
+  static awaitable<void> wait_for_reset(asio::ip::tcp::socket& socket, RelayOwner& owner,
+                                        ConnectionId id);
   awaitable<void> run();
   awaitable<error_code> pump_down();
   awaitable<ConnectionEnd> judge(error_code end);
@@ -95,6 +101,7 @@ class Relay final : private net::DataSink {
   std::unique_ptr<net::PortStream> stream_;
   Wakeup up_wake_;  // for pump_up, while it waits to pass the end of stream
   Wakeup up_ended_;
+  bool watching_held_ = false;
   bool up_running_ = false;
   bool stopping_up_ = false;
   bool discarding_ = false;  // the pod's side is over: local bytes are read and dropped

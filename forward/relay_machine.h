@@ -49,6 +49,7 @@ class RelayMachine {
   bool movable(Errc cause) const;
   Bytes kept() const { return kept_; }
   bool answered() const { return answered_; }
+  bool has_sent() const { return answered_ || overflowed_ || !kept_.empty(); }
 
  private:
   config::HalfClose half_close_;

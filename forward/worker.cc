@@ -343,6 +343,7 @@ awaitable<void> Worker::accept_all() {
     tell_writing();
     machine_.accepted(connection, Clock::now());
     carry_out();
+    watch_if_held(connection);
   }
 }
 
@@ -568,6 +569,21 @@ void Worker::relay_left(ConnectionId connection, ConnectionEnd end) {
   } else {
     erase_relay(connection);
   }
+  carry_out();
+  watch_if_held(connection);
+}
+
+void Worker::watch_if_held(ConnectionId connection) {
+  auto const at = relays_.find(connection);
+  if (at != relays_.end() && !at->second->placed()) at->second->watch_held();
+}
+
+// It leaves nothing behind: no connection in the pod, and nothing failed for anybody.
+void Worker::client_left(ConnectionId connection) {
+  auto const at = relays_.find(connection);
+  if (at == relays_.end() || at->second->placed()) return;
+  machine_.client_left(connection, Clock::now());
+  erase_relay(connection);
   carry_out();
 }
 

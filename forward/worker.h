@@ -106,10 +106,12 @@ class Worker final : private RelayOwner, private healthcheck::Subject {
 
   // RelayOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
+  void client_left(ConnectionId connection) override;
   void relay_answered(TunnelId tunnel) override;
   void relay_moved(ConnectionId connection) override;
   void relay_full(ConnectionId connection, bool full) override;
   void erase_relay(ConnectionId connection);
+  void watch_if_held(ConnectionId connection);
 
   // What the machine decided.
   void carry_out();

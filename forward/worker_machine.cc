@@ -571,12 +571,22 @@ void WorkerMachine::report(Error const& error) {
   actions_.emplace_back(MarkFailed{reason, error.text, news});
 }
 
-// It goes on until its successor is up.
+// It goes on until its successor is up, which may be one that stands beside it.
 void WorkerMachine::replace(TunnelId tunnel, TimePoint now) {
   auto const* const info = pool_.find(tunnel);
   if (!started_ || !pool_.is_up(tunnel) || info->outdated) return;
   Pace& its = pace(info->place);
   pool_.outdate(tunnel);
+  auto const* const choice = wanted_in(info->place);
+  auto const beside = pool_.all_in(info->place, State::up);
+  auto const heir = std::ranges::find_if(
+      beside, [&](TunnelId id) { return choice != nullptr && serves(id, *choice); });
+  if (heir != beside.end()) {
+    bool const was_primary = pool_.primary() == tunnel;
+    pool_.retire(tunnel, *heir);
+    if (was_primary) actions_.emplace_back(MarkMoved{*heir});
+    return;
+  }
   its.next_dial = std::max(now, its.next_replacement);
   its.next_replacement = its.next_dial + kReplacePause;
 }

@@ -108,6 +108,7 @@ awaitable<std::string> PortStream::error_text(TimePoint deadline) {
   std::array<std::byte, 256> untaken;
   for (;;) {
     IoResult const read = co_await read_until(*error_, untaken, deadline);
+    ended_by_fin_ = read.error == asio::error::eof;
     if (read.error) break;
     sink_->take(Bytes(untaken).first(read.size));
   }

@@ -43,6 +43,11 @@ class PortStream {
   // `deadline`, and may be asked again. The data stream must have ended or been reset before, else
   // the server keeps the error stream open. One caller at a time.
   awaitable<std::string> error_text(TimePoint deadline);
+  // After error_text(): the server ended the error stream by FIN. One that resets the streams of a
+  // failed connection drops what it has not read of it. One that does not (kubelet's code before
+  // 1.32, so containerd up to 2.0) leaves it in the way of its worker, which treats every fifth
+  // stream and ping, for good (protocol.md 2.6, 3.3).
+  bool ended_by_fin() const { return ended_by_fin_; }
   // Resets both: the data stream first, for the server ends the error stream after it.
   void reset();
 
@@ -53,6 +58,7 @@ class PortStream {
   std::unique_ptr<ErrorSink> sink_;  // outlives the stream that it is set on
   std::unique_ptr<Stream> error_;
   std::unique_ptr<Stream> data_;
+  bool ended_by_fin_ = false;
 };
 
 // Stream::read_some that fails with Errc::timeout at `deadline`. No byte is lost by that, and the

@@ -102,6 +102,7 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
     pumps_at_end_ = pumps_.size();
     if (!end_->movable) relay_.reset();
   }
+  void client_left(ConnectionId) override { client_left_ = true; }
   void relay_answered(TunnelId) override {}
   void relay_moved(ConnectionId) override { ++moves_; }
   void relay_full(ConnectionId, bool full) override { full_ = full; }
@@ -114,6 +115,7 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
   std::unique_ptr<Relay> relay_;
   std::optional<ConnectionEnd> end_;
   std::size_t pumps_at_end_ = 0;
+  bool client_left_ = false;
   int moves_ = 0;
   bool full_ = false;
 };
@@ -184,6 +186,37 @@ awaitable<void> place_on_ended(RelayTest& t) {
 
 TEST_F(RelayTest, TellsAtOnceThatTheTunnelHasEnded) {
   play(place_on_ended);
+}
+
+awaitable<void> notice_a_client_that_leaves(RelayTest& t) {
+  t.relay_->watch_held();
+  t.send("hello");
+  t.client_.shutdown(tcp::socket::shutdown_send);
+  t.place(1);  // ends the first wait
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  EXPECT_FALSE(t.client_left_);
+  co_await t.say(t.first_.data(), "");
+  t.first_.error_stream().finish();
+  auto const ended = [&] { return t.end_.has_value(); };
+  co_await t.until(ended);
+}
+
+TEST_F(RelayTest, AnEndOfStreamIsNoClientThatLeft) {
+  play(notice_a_client_that_leaves);
+}
+
+awaitable<void> notice_a_reset(RelayTest& t) {
+  t.send("hello");
+  t.client_.set_option(asio::socket_base::linger(true, 0));
+  t.client_.close();
+  t.relay_->watch_held();
+  auto const left = [&] { return t.client_left_; };
+  co_await t.until(left);
+}
+
+TEST_F(RelayTest, TellsOfAHeldClientThatResetItsConnection) {
+  play(notice_a_reset);
 }
 
 }  // namespace

@@ -411,6 +411,92 @@ TEST_F(WorkerMachineTest, StoppingResetsWhatIsHeldAndDialsNoMore) {
 }
 
 // A machine that keeps tunnels to as many as four pods.
+TEST_F(WorkerMachineTest, ADialThatFailsIsFollowedByOneToAnotherPodThatIsReady) {
+  start();
+  k8s::Choices const both{*pod("a"), *pod("b")};
+  machine_.resolved(both, {}, now_), take();
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+  dial_failed(only<Dial>().tunnel, Errc::server);
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+  // The cluster's word that nothing changed changes nothing.
+  TunnelId const second = only<Dial>().tunnel;
+  machine_.resolved(both, {}, now_), take();
+  EXPECT_TRUE(actions_.empty());
+  dial_failed(second, Errc::server);
+  tick(550ms);
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+}
+
+TEST_F(WorkerMachineTest, ATunnelThatDiedSilentlyIsFollowedByOneToAnotherPod) {
+  TunnelId const first = serving("a");
+  k8s::Choices const both{*pod("a"), *pod("b")};
+  machine_.resolved(both, {}, now_), take();
+  EXPECT_TRUE(all<Dial>().empty());
+  machine_.tunnel_closed(first, Error(Errc::ping_timeout, "silent"), true, now_), take();
+  EXPECT_EQ(only<Dial>().choice.pod, "b");
+}
+
+TEST_F(WorkerMachineTest, ATunnelThatWasCutIsFollowedByOneToTheSamePod) {
+  TunnelId const first = serving("a");
+  k8s::Choices const both{*pod("a"), *pod("b")};
+  machine_.resolved(both, {}, now_), take();
+  closed(first);
+  EXPECT_EQ(only<Dial>().choice.pod, "a");
+}
+
+TEST_F(WorkerMachineTest, WhatAPodRefusesThatIsAboutToBeLeftWaitsForTheNextOne) {
+  TunnelId const first = serving("a");
+  accept(1);
+  resolve(pod("b"));
+  TunnelId const second = only<Dial>().tunnel;
+  ended(1, first, Errc::pod_refused, true);
+  EXPECT_TRUE(all<ResetConnection>().empty());
+  EXPECT_TRUE(all<PlaceConnection>().empty());
+  accept(2);
+  EXPECT_TRUE(all<PlaceConnection>().empty());
+  dialled(second);
+  EXPECT_EQ(all<PlaceConnection>().size(), 2u);
+}
+
+TEST_F(WorkerMachineTest, AHeldClientThatLeavesMakesRoomAndIsForgotten) {
+  start();
+  resolve(pod("a"));
+  TunnelId const id = only<Dial>().tunnel;
+  for (ConnectionId i = 1; i <= TunnelPool::kMaxHeld; ++i) accept(i);
+  machine_.client_left(1, now_), take();
+  EXPECT_TRUE(actions_.empty());
+  accept(5000);
+  EXPECT_TRUE(actions_.empty());
+  dialled(id);
+  auto const placed = all<PlaceConnection>();
+  ASSERT_EQ(placed.size(), TunnelPool::kMaxHeld);
+  EXPECT_EQ(placed.front().connection, 2u);
+  EXPECT_EQ(placed.back().connection, 5000u);
+}
+
+TEST_F(WorkerMachineTest, ATunnelThatAConnectionBlocksIsReplacedButNotAgainAtOnce) {
+  TunnelId const first = serving("a");
+  auto const block = [&](ConnectionId connection, TunnelId tunnel) {
+    accept(connection);
+    ConnectionEnd end;
+    end.error = Error(Errc::pod_refused, "refused");
+    end.blocks_tunnel = true;
+    machine_.connection_ended(connection, tunnel, now_, end, now_);
+    take();
+    EXPECT_EQ(only<ResetConnection>().reason, Reason::refused);
+  };
+  block(1, first);
+  TunnelId const second = only<Dial>().tunnel;
+  EXPECT_TRUE(all<CloseTunnel>().empty());
+  dialled(second);
+  EXPECT_TRUE(only<MarkConnected>().refresh);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, first);
+  block(2, second);
+  EXPECT_TRUE(all<Dial>().empty());
+  tick(WorkerMachine::kReplacePause);
+  EXPECT_EQ(all<Dial>().size(), 1u);
+}
+
 class RoundRobinMachineTest : public WorkerMachineTest {
  protected:
   RoundRobinMachineTest() { machine_.set_max_pods(4); }

@@ -72,7 +72,7 @@ TEST_F(LimitsTest, AnOutputThatNobodyReadsHoldsUpNobody) {
     lines.push_back("resource: pod/solo, port: 8080, alias: f" + number +
                     ", localPort: " + std::to_string(ports.back()));
   }
-  dir_.write("forwards.yaml", forwards(lines));
+  dir_.write("forwards.yaml", forwards(lines, kOneTunnel));
   ProgramOptions options;
   options.read_output = false;
   Program program(up_arguments(), options);

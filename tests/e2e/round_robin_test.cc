@@ -146,9 +146,9 @@ TEST_F(RoundRobinTest, APodThatRefusesThePortIsPassedOver) {
 
 TEST_F(RoundRobinTest, ALostTunnelIsReplacedWithoutAWordWhileOthersServe) {
   add_deployment("web", 2);
-  Program program =
-      up({"resource: deployment/web, port: 7000, localPort: auto, alias: echo, "
-          "balance: round-robin"});
+  Program program = up({"resource: deployment/web, port: 7000, localPort: auto, alias: echo, "
+                        "balance: round-robin"},
+                       std::string(kQuick) + "reliability: { maxTunnels: 2 }\n");
   std::uint16_t const port = active_port(program, "echo:auto");
   ASSERT_TRUE(wait_for_tunnels(2));
   std::size_t const mark = program.mark();

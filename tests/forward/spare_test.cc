@@ -454,6 +454,21 @@ TEST_F(SpareTest, ARefusalIsThePodsAndNotTriedAgainOnAnotherTunnel) {
   EXPECT_EQ(only<ResetConnection>().reason, Reason::refused);
 }
 
+TEST_F(SpareTest, ATunnelThatIsBlockedForGoodIsLeftForTheOneBesideIt) {
+  TunnelId const first = serving("a");
+  TunnelId const spare = busy_and_spare(1);
+  dialled(spare);
+  placed(2);
+  ConnectionEnd end;
+  end.error = Error(Errc::pod_refused, "why");
+  end.blocks_tunnel = true;
+  machine_.connection_ended(1, first, now_, end, now_);
+  take();
+  EXPECT_EQ(only<MarkMoved>().tunnel, spare);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, first);
+  EXPECT_TRUE(all<MarkDisconnected>().empty());
+}
+
 TEST_F(SpareTest, AnotherClusterEndsTheDialOfASpare) {
   serving("a");
   TunnelId const spare = busy_and_spare(1);

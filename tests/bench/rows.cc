@@ -27,7 +27,9 @@ std::vector<RowKind> const& row_kinds() {
        &measure_stalled_reader},
       {"stalled-upload", "upload of 64 MiB to a pod that reads after 60 s only",
        &measure_stalled_upload},
-      {"api-restart", "API server restarted, 10 forwards", &measure_api_restart},
+      {"api-restart",
+       "API server restarted, 10 forwards, half of them by data-transfer, half by tcp-dial",
+       &measure_api_restart},
       {"churn", "tunnels lost over and over, 50 forwards", &measure_churn},
   };
   return kinds;

@@ -22,7 +22,7 @@ constexpr char const* kSolo = "resource: pod/solo, port: 8080, localPort: auto, 
 constexpr char const* kPair = "resource: service/pair, port: 80, localPort: auto, alias: pair";
 // A network that nobody looks at but when it changes.
 constexpr char const* kRarely =
-    "healthCheck: { interval: 60s, timeout: 30s }\n"
+    "healthCheck: { method: tcp-dial, interval: 60s, timeout: 30s }\n"
     "reliability: { pingInterval: 60s }\n";
 
 double seconds(Duration d) {

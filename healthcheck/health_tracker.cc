@@ -145,6 +145,8 @@ void HealthTracker::doubt(Evidence const& evidence, TimePoint now, Actions& out)
   if (!connected_) return;
   absorb(evidence, now, out);
   doubt_ = now;
+  // A connection that was open then put a probe off; none is now.
+  if (!evidence_.accepted_connection_open) probe_not_before_ = {};
   if (probes()) {
     probe_if_due(now, out);
   } else {

@@ -835,6 +835,16 @@ TEST(HealthTrackerTest, ADoubtWaitsForTheAcceptedConnectionToEndOrToAnswer) {
   EXPECT_THAT(s.probes(), ElementsAre(seconds(6)));
 }
 
+TEST(HealthTrackerTest, ADoubtIsNotPutOffByAConnectionThatWasOpenBefore) {
+  Scenario s = active_for(milliseconds(3'500));
+  s.evidence.accepted_connection_open = true;
+  s.doubt();
+  s.evidence.accepted_connection_open = false;
+  s.advance(milliseconds(500));
+  s.doubt();
+  EXPECT_THAT(s.probes(), ElementsAre(seconds(4)));
+}
+
 // Late verdicts
 
 TEST(HealthTrackerTest, AnswersOfAnOldGenerationChangeNothing) {

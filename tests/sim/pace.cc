@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "tests/sim/pace.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace kportal::sim {
+
+using forward::WorkerMachine;
+using std::chrono::milliseconds;
+
+void Pace::dialled(std::size_t pods) {
+  TimePoint const now = stage_.time.now();
+  dials_.push_back(now);
+  while (dials_.front() + WorkerMachine::kDialWindow <= now) dials_.pop_front();
+  std::size_t const budget = WorkerMachine::kMaxDials * std::max<std::size_t>(1, pods);
+  stage_.require(dials_.size() <= budget, "{} dials within {} s, for {} pods", dials_.size(),
+                 std::chrono::seconds(10).count(), pods);
+  if (!single_) return;
+  stage_.require(now >= not_before_, "a dial {} ms before the announced end of the wait",
+                 std::chrono::duration_cast<milliseconds>(not_before_ - now).count());
+  not_before_ = TimePoint{};
+}
+
+void Pace::announced(forward::MarkReconnecting const& action, Duration retry_after, bool final) {
+  static constexpr std::array<milliseconds, 7> kSteps = {
+      milliseconds(0),    milliseconds(500),  milliseconds(1000), milliseconds(2000),
+      milliseconds(4000), milliseconds(8000), milliseconds(10000)};
+  if (!single_) return;
+  // The dial to another pod in place of one that is gone counts as none, if it is the first.
+  bool const other_pod = action.reason == events::Reason::pod_gone && action.delay == Duration();
+  // Attempts beside a tunnel that serves count, too, but are not told.
+  bool const next = action.attempt > attempt_ || anew_;
+  stage_.require(next || other_pod, "attempt {} follows attempt {}", action.attempt, attempt_);
+  stage_.require(action.attempt <= std::max(failures_, 1),
+                 "attempt {} after {} failures since a proof of life", action.attempt, failures_);
+  attempt_ = other_pod ? action.attempt - 1 : action.attempt;
+  anew_ = false;
+  not_before_ = stage_.time.now() + action.delay;
+  auto const step =
+      kSteps[std::min(static_cast<std::size_t>(action.attempt) - 1, kSteps.size() - 1)];
+  if (final || retry_after > Duration() || other_pod) return;
+  stage_.require(action.delay >= step * 9 / 10 && action.delay <= step * 11 / 10 + milliseconds(1),
+                 "attempt {} waits {} ms", action.attempt,
+                 std::chrono::duration_cast<milliseconds>(action.delay).count());
+}
+
+}  // namespace kportal::sim

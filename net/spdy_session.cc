@@ -56,7 +56,9 @@ error_code SpdySession::reply(StreamId stream, Headers const& headers, Fin fin) 
   if (error_code const error = check_headers(headers, HeaderKind::reply); error) return error;
   state->replied = true;
   state->ended = fin == Fin::yes;
-  queue_header_frame(stream, FrameType::syn_reply, headers, fin);
+  // Data that is queued already brings the FIN.
+  Fin const at_once = state->queued.empty() ? fin : Fin::no;
+  queue_header_frame(stream, FrameType::syn_reply, headers, at_once);
   erase_if_over(stream);
   return {};
 }

@@ -2,6 +2,8 @@
 // Fuzzer of HTTP heads and the bodies behind them, of both sides, with the judgement of an upgrade.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "net/http_upgrade.h"
 #include "net/websocket.h"
 #include "tests/fuzz/fuzz.h"
@@ -102,6 +104,23 @@ void check_body(Head const& head, std::string_view rest, std::size_t limit) {
   }
 }
 
+// What is sent in chunks is read whole, however the chunks were cut.
+void check_chunks(std::string_view text) {
+  ResponseHead head;
+  head.status = 200;
+  head.headers.add("Transfer-Encoding", "chunked");
+  std::string sent;
+  for (std::string const& chunk : fuzz::pieces(text, 40)) {
+    sent += fmt::format("{:x};a=b\r\n{}\r\n", chunk.size(), chunk);
+  }
+  sent += "0\r\nTrailer: x\r\n\r\nbehind";
+  auto const reader = BodyReader::of(head, text.size() + 1);
+  require(reader.has_value());
+  Body const body = read_body(*reader, fuzz::pieces(sent, 50));
+  require(body.complete && !body.truncated && body.text == text);
+  require(body.used == sent.size() - 6);
+}
+
 template <class Parser>
 void check(std::string_view text, std::size_t limit) {
   auto whole = parsed<Parser>({std::string(text)});
@@ -130,6 +149,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   fuzz::Input input(data, size);
   std::uint8_t const choice = input.byte();
   std::size_t const limit = choice >> 1;
+  net::check_chunks(input.rest());
   if ((choice & 1) != 0) {
     net::check<net::RequestParser>(input.rest(), limit);
   } else {

@@ -81,26 +81,27 @@ class Deflater {
   z_stream zlib_{};
 };
 
-// A block of these pairs, of which the second of a name joins the first; or bytes as they are.
+// Bytes as they are; a pair with a long value, as a bomb has it; or some pairs.
 std::string plain_block(fuzz::Input& input) {
   std::uint8_t const choice = input.byte();
   if (choice % 4 == 0) return std::string(input.text(input.number(2)));
-  // A run of one byte is what a bomb is made of.
-  if (choice % 4 == 1)
-    return std::string(input.number(3) % (3 * kMaxHeaderBytes), static_cast<char>(input.byte()));
   std::string block;
   auto const number = [&block](std::size_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) block += static_cast<char>(value >> shift & 0xff);
   };
+  auto const field = [&](std::string_view text) {
+    number(text.size());
+    block += text;
+  };
+  if (choice % 4 == 1) {
+    number(1);
+    field("name");
+    field(std::string(input.number(3) % (3 * kMaxHeaderBytes), static_cast<char>(input.byte())));
+    return block;
+  }
   std::size_t const pairs = input.byte();
   number(pairs);
-  for (std::size_t i = 0; i < pairs; ++i) {
-    for (int field = 0; field < 2; ++field) {
-      auto const text = input.text(input.byte());
-      number(text.size());
-      block += text;
-    }
-  }
+  for (std::size_t i = 0; i < 2 * pairs; ++i) field(input.text(input.byte()));
   return block;
 }
 

@@ -55,11 +55,11 @@ class Peer {
     require(frame.stream != 0);
     Sent& sent = streams_[frame.stream];
     if (frame.type == FrameType::rst_stream) {
-      sent.reset = true;
+      // That is to a peer that takes an id twice: the first stream of that id goes on.
+      if (frame.value != static_cast<std::uint32_t>(RstStatus::protocol_error)) sent.reset = true;
       return;
     }
-    // An id that the peer took twice is refused, but what goes on with it goes on.
-    require(!sent.reset || refused(frame.stream));
+    require(!sent.reset);
     if (frame.type == FrameType::data) {
       require(!sent.ended);
       sent.ended = frame.fin() && frame.last;
@@ -75,7 +75,6 @@ class Peer {
     require(!decoder_.decode(frame.bytes, syn ? HeaderKind::request : HeaderKind::reply, headers));
     sent.ended = frame.fin();
   }
-  bool refused(StreamId stream) const { return streams_.contains(stream); }
 
   SpdyRole role_;
   FrameParser parser_;

@@ -87,6 +87,28 @@ void check_pieces(WebSocketRole role, std::string_view text) {
   }
 }
 
+// A message in fragments, with a ping between each two.
+void check_fragments(WebSocketRole role, std::string const& payload, std::uint32_t mask) {
+  WebSocketRole const peer =
+      role == WebSocketRole::client ? WebSocketRole::server : WebSocketRole::client;
+  auto const fragments = fuzz::pieces(payload, 100);
+  std::string bytes;
+  std::string expected;
+  auto const add = [&](Opcode opcode, std::string_view text, bool fin) {
+    bytes += as_text(encode_frame(role, opcode, Chunk::copy_of(as_bytes(text)), mask, fin).data());
+  };
+  for (std::size_t i = 0; i < fragments.size(); ++i) {
+    bool const last = i + 1 == fragments.size();
+    add(i == 0 ? Opcode::text : Opcode::continuation, fragments[i], last);
+    if (last) break;
+    add(Opcode::ping, "p", true);
+    expected += std::to_string(static_cast<int>(Kind::ping)) + " 0 p\n";
+  }
+  if (!fragments.empty()) expected += "text " + payload + '\n';
+  auto const listener = heard(peer, {bytes});
+  require(listener.log() == expected && !listener.error());
+}
+
 void check_encoder(WebSocketRole role, fuzz::Input input) {
   WebSocketRole const peer =
       role == WebSocketRole::client ? WebSocketRole::server : WebSocketRole::client;
@@ -95,6 +117,7 @@ void check_encoder(WebSocketRole role, fuzz::Input input) {
   Chunk frame = encode_frame(role, Opcode::binary, Chunk::copy_of(as_bytes(payload)), mask);
   auto const listener = heard(peer, fuzz::pieces(as_text(frame.data()), 50));
   require(listener.log() == "binary " + payload + '\n' && !listener.error());
+  check_fragments(role, payload, mask);
   Chunk close = encode_frame(role, Opcode::close, close_payload(1000, payload), mask);
   auto const closed = heard(peer, {std::string(as_text(close.data()))});
   require(closed.closed() && !closed.error());

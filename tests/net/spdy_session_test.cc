@@ -193,6 +193,18 @@ TEST_F(SpdySessionTest, CountsIdsByTwo) {
   EXPECT_EQ(server.open(), 4U);
 }
 
+TEST_F(SpdySessionTest, AReplyThatEndsTheStreamLeavesQueuedDataItsPlace) {
+  ASSERT_FALSE(
+      server.receive("800300010000001e00000001000000000000"
+                     "78f9e3c6a7c2 000400fbff00000000 000000ffff"));
+  ASSERT_FALSE(server.session.send(1, Chunk::copy_of(as_bytes("x")), Fin::no));
+  ASSERT_FALSE(server.session.reply(1, {}, Fin::yes));
+  EXPECT_EQ(server.chunks(), (Lines{"800300020000001800000001"
+                                    "78f9e3c6a7c2000400fbff00000000000000ffff"
+                                    "0000000101000001"
+                                    "78"}));
+}
+
 TEST_F(SpdySessionTest, AnIdOfOurParityDoesNotMakeAStreamOurs) {
   // The peer opens stream 5 at a client, and answers for it too, which is ours to do.
   ASSERT_FALSE(

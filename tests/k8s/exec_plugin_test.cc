@@ -303,6 +303,16 @@ TEST_F(ExecPluginMachineTest, AFailureIsEverybodysForAWhile) {
   EXPECT_TRUE(runs());
 }
 
+TEST_F(ExecPluginMachineTest, AFailureIsForgottenWhenTheNetworkIsAnother) {
+  ask();
+  fail("no");
+  EXPECT_EQ(ask(), "no");
+  machine_.retry();
+  EXPECT_FALSE(runs());  // nobody asks
+  EXPECT_EQ(ask(), "wait");
+  EXPECT_TRUE(runs());
+}
+
 TEST_F(ExecPluginMachineTest, AFailedRenewalLeavesTheOldOneAndIsTriedAgain) {
   ask();
   succeed("a", 100s);

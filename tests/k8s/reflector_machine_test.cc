@@ -62,6 +62,36 @@ TEST_F(ReflectorMachineTest, FollowsPagesToTheLast) {
   EXPECT_EQ(next().resource_version, "5");
 }
 
+TEST_F(ReflectorMachineTest, HurryEndsTheWaitAfterAFailure) {
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(next().kind, Kind::list);
+    machine_.list_failed(kNetwork, now_);
+  }
+  EXPECT_GT(wait(), 1s);
+  machine_.hurry();
+  EXPECT_EQ(wait(), 0s);
+  EXPECT_EQ(next().kind, Kind::list);
+  machine_.list_failed(kNetwork, now_);
+  EXPECT_EQ(wait(), 0s);  // the back-off begins anew
+}
+
+TEST_F(ReflectorMachineTest, HurryDisturbsNothingThatWorksAndNoWaitThatTheServerAskedFor) {
+  list("5");
+  open_watch();
+  machine_.hurry();
+  machine_.event("6", now_);
+  EXPECT_FALSE(machine_.watch_ended(std::nullopt, now_ + 10s));
+  now_ += 10s;
+  auto const step = next();
+  EXPECT_EQ(step.kind, Kind::watch);
+  EXPECT_EQ(step.resource_version, "6");
+  Error busy(Errc::server, "busy");
+  busy.retry_after = 7s;
+  machine_.watch_refused(busy, now_);
+  machine_.hurry();
+  EXPECT_EQ(wait(), 7s);
+}
+
 TEST_F(ReflectorMachineTest, GivesUpAListWithoutEnd) {
   next();
   for (int i = 1; i < ReflectorMachine::kMaxPages; ++i) {

@@ -264,6 +264,37 @@ TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsAllConnections) {
   EXPECT_TRUE(late.error().text.starts_with(rest.server())) << late.error().text;
 }
 
+TEST_F(RestClientTest, TellsOfAnswersWhateverTheySay) {
+  server_.script([](ServedRequest const&) { return reply(503, "no"); });
+  auto c = config();
+  int answered = 0;
+  int unanswered = 0;
+  c.answered = [&] { ++answered; };
+  c.unanswered = [&](TimePoint) { ++unanswered; };
+  auto rest = client(c);
+  EXPECT_TRUE(run(rest.get("/", soon())).has_error());
+  EXPECT_EQ(answered, 1);
+  EXPECT_EQ(unanswered, 0);
+}
+
+TEST_F(RestClientTest, TellsOfARequestThatHearsNothingBeforeItEnds) {
+  server_.script([](ServedRequest const&) { return hang(); });
+  auto c = config();
+  std::vector<TimePoint> asked;
+  c.unanswered = [&](TimePoint when) { asked.push_back(when); };
+  auto rest = client(c);
+  TimePoint const begin = Clock::now();
+  std::optional<Result<std::string>> end;
+  start(rest.get("/", Clock::now() + RestClient::kSilence + 500ms), end);
+  run_until([&] { return !asked.empty(); });
+  EXPECT_GE(Clock::now() - begin, RestClient::kSilence);
+  run_until([&] { return end.has_value(); });
+  EXPECT_EQ(end->error().code, Errc::timeout);
+  ASSERT_EQ(asked.size(), 2U);  // and that it ended so
+  EXPECT_EQ(asked[0], asked[1]);
+  EXPECT_GE(asked[0], begin);
+}
+
 class JsonStreamTest : public RestClientTest {
  protected:
   using Opened = Result<std::unique_ptr<JsonStream>>;

@@ -96,6 +96,19 @@ TEST_F(WorkerMachineTest, WaitsLongerAfterEachFailedDial) {
   }
 }
 
+TEST_F(WorkerMachineTest, ANetworkThatIsBackEndsTheWaitAndResetsTheBackoff) {
+  closed(serving());
+  for (int i = 0; i < 5; ++i) {
+    dial_failed(only<Dial>().tunnel, Errc::network);
+    if (i < 4) tick(only<MarkReconnecting>().delay);
+  }
+  EXPECT_GT(only<MarkReconnecting>().delay, 7s);
+  machine_.network_back(now_);
+  take();
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  EXPECT_EQ(only<MarkReconnecting>().delay, 0s);
+}
+
 TEST_F(WorkerMachineTest, ATunnelWithoutProofOfLifeDoesNotResetTheBackoff) {
   TunnelId tunnel = serving();
   closed(tunnel, true);

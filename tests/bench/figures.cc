@@ -33,6 +33,12 @@ Goal Goal::at_least_always(double worst) {
   return goal;
 }
 
+Goal Goal::told_at_least() {
+  Goal goal;
+  goal.at_least = true;
+  return goal;
+}
+
 std::string Goal::text() const {
   char const* const sign = at_least ? ">=" : "<=";
   if (median && worst) return fmt::format("{} {}, worst {}", sign, shown(*median), shown(*worst));

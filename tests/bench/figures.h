@@ -18,6 +18,7 @@ struct Goal {
   bool at_least = false;
 
   static Goal none() { return {}; }
+  static Goal told_at_least();  // none, but the least is the worst
   static Goal at_most(double worst);
   static Goal at_most(double median, double worst);
   static Goal median_at_most(double median);

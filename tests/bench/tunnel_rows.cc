@@ -255,8 +255,13 @@ void measure_churn(Ground& ground, Repeats /*once*/, Row& row) {
   Held const first = churn.mean(0, part);
   Held const last = churn.mean(churn.rounds() - part, churn.rounds());
   row.add("tunnels lost", "", Goal::none(), churn.lost());
-  row.add("memory in the first tenth", "KiB", Goal::none(), first.memory);
+  for (std::size_t i = 0; i + part <= churn.rounds(); i += part) {
+    row.add("memory, of each tenth", "KiB", Goal::none(), churn.mean(i, i + part).memory);
+  }
   row.add("memory, growth", "KiB", Goal::at_most(256), last.memory - first.memory);
+  // The first rounds still fill caches; a leak would go on.
+  Held const middle = churn.mean(churn.rounds() / 2, churn.rounds() / 2 + part);
+  row.add("memory, growth in the second half", "KiB", Goal::none(), last.memory - middle.memory);
   row.add("descriptors, growth", "", Goal::at_most(0.5), last.files - first.files);
   if (ground.pod_connections() >= 0) {
     row.add("streams, growth", "", Goal::at_most(0.5), last.streams - first.streams);

@@ -103,7 +103,10 @@ void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
   });
   for (k8s::Choice const& choice : wanted()) {
     bool const is_new = std::ranges::find(before, choice) == before.end();
-    if (is_new) pace(place_of(choice)).next_dial = now;
+    if (!is_new) continue;
+    pace(place_of(choice)).next_dial = now;
+    // That pods are replaced is no flapping server: the budget has room for each new one.
+    if (!dials_.empty()) dials_.pop_front();
   }
 }
 

@@ -471,6 +471,22 @@ TEST_F(WorkerMachineTest, WhatAPodRefusesThatIsAboutToBeLeftWaitsForTheNextOne) 
   EXPECT_EQ(all<PlaceConnection>().size(), 2u);
 }
 
+TEST_F(WorkerMachineTest, TheBudgetOfDialsHasRoomForANewPod) {
+  TunnelId tunnel = serving("a");
+  for (std::size_t i = 1; i < WorkerMachine::kMaxDials; ++i) {
+    closed(tunnel);
+    tunnel = only<Dial>().tunnel;
+    dialled(tunnel);
+  }
+  closed(tunnel);
+  EXPECT_TRUE(all<Dial>().empty());
+  for (std::string const name : {"b", "c", "d"}) {
+    resolve(pod(name));
+    EXPECT_EQ(only<Dial>().choice.pod, name);
+    dialled(only<Dial>().tunnel);
+  }
+}
+
 TEST_F(WorkerMachineTest, AHeldClientThatLeavesMakesRoomAndIsForgotten) {
   start();
   resolve(pod("a"));

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <filesystem>
+#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -187,10 +188,22 @@ ExitCode App::run() {
   asio::co_spawn(loop_, live(std::move(*config)), [](std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
   });
-  loop_.run();
+  run_loop();
   ignore(end_signals_, kEndSignals);
   ignore(wish_signals_, kWishSignals);
   return code_;
+}
+
+// A tunnel for which there is no memory ends by itself. Where even small things have none, nothing
+// can be promised any more; who supervises this starts it again.
+void App::run_loop() {
+  try {
+    loop_.run();
+  } catch (std::bad_alloc const&) {
+    std::string_view const last = "kportal-cpp: no memory is left; ending\n";
+    [[maybe_unused]] ssize_t const told = write(STDERR_FILENO, last.data(), last.size());
+    std::_Exit(static_cast<int>(ExitCode::failure));
+  }
 }
 
 void App::stop() {

@@ -63,6 +63,7 @@ class App {
   bool open_log();
   void tell_of_output(Writer::Target output, Writer::News news, int error);
   bool find_configuration();
+  void run_loop();
   std::optional<config::Config> load(std::vector<std::string>& problems);
   void reload();
   awaitable<void> live(config::Config config);

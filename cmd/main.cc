@@ -7,6 +7,9 @@
 #include "cmd/commands/commands.h"
 #include "cmd/options.h"
 
+// There where LeakSanitizer is built in.
+extern "C" __attribute__((weak)) void __lsan_do_leak_check();
+
 namespace kportal::cmd {
 namespace {
 
@@ -44,6 +47,8 @@ int main(int argc, char** argv) {
     std::perror("kportal-cpp: standard output");
     code = ExitCode::failure;
   }
+  // It would come at the end of main(), which is not reached.
+  if (__lsan_do_leak_check != nullptr) __lsan_do_leak_check();
   // Threads that wait for a name server or a pipe nobody reads must not hold up the exit.
   std::_Exit(static_cast<int>(code));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "forward/relay.h"
 
+#include <new>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -126,7 +127,12 @@ void Relay::tell_moved(TimePoint now) {
 }
 
 awaitable<void> Relay::run() {
-  error_code const ended = co_await pump_down();
+  error_code ended;
+  try {
+    ended = co_await pump_down();
+  } catch (std::bad_alloc const&) {  // it ends this connection only
+    local_failed();
+  }
   ConnectionEnd end = co_await judge(ended);
   stream_->data().set_sink(nullptr);
   if (!end.error && !local_failed_) {
@@ -209,7 +215,11 @@ awaitable<ConnectionEnd> Relay::judge(error_code end) {
 awaitable<void> Relay::pump_up() {
   error_code const resent = co_await resend_kept();
   if (!resent) {
-    co_await read_local();
+    try {
+      co_await read_local();
+    } catch (std::bad_alloc const&) {
+      local_failed();
+    }
     co_await pass_fin();
   }
   up_running_ = false;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
@@ -87,13 +88,13 @@ void Stream::take_data(Bytes bytes) {
 }
 
 void Stream::append(Bytes bytes) {
-  buffered_ += bytes.size();
   while (!bytes.empty()) {
     if (buffer_.empty() || buffer_.back().room().empty()) {
       buffer_.emplace_back(bytes.size() > kSmallBuffer ? Chunk::kPayload : kSmallBuffer);
     }
     std::size_t const n = std::min(bytes.size(), buffer_.back().room().size());
     buffer_.back().append(bytes.first(n));
+    buffered_ += n;
     bytes = bytes.subspan(n);
   }
 }
@@ -172,8 +173,8 @@ awaitable<error_code> SpdyConnection::run() {
   bool const throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
   if (!ended_) {
-    tasks_.spawn(read_loop());
-    tasks_.spawn(write_loop());
+    tasks_.spawn(end_without_memory(read_loop()));
+    tasks_.spawn(end_without_memory(write_loop()));
   }
   while (!ended_) {
     changed_.expires_at(session_.deadline());
@@ -192,6 +193,15 @@ awaitable<error_code> SpdyConnection::run() {
     throw boost::system::system_error(asio::error::operation_aborted);
   }
   co_return end_;
+}
+
+// Where there is no memory for what comes or goes, it is this connection's end and nobody else's.
+awaitable<void> SpdyConnection::end_without_memory(awaitable<void> loop) {
+  try {
+    co_await std::move(loop);
+  } catch (std::bad_alloc const&) {
+    end(boost::system::errc::make_error_code(boost::system::errc::not_enough_memory));
+  }
 }
 
 awaitable<void> SpdyConnection::read_loop() {
@@ -223,7 +233,8 @@ MutableBytes SpdyConnection::read_buffer() {
     large_.reset();
     return small_;
   }
-  if (!large_) large_ = std::make_unique_for_overwrite<std::byte[]>(kLargeRead);
+  if (!large_) large_.reset(new (std::nothrow) std::byte[kLargeRead]);
+  if (!large_) return small_;
   return {large_.get(), kLargeRead};
 }
 

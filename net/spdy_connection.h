@@ -189,6 +189,7 @@ class SpdyConnection : private SpdyEvents {
   static constexpr std::size_t kLargeRead = 128 * 1024;
   static constexpr int kQuietReads = 4;
 
+  awaitable<void> end_without_memory(awaitable<void> loop);
   awaitable<void> read_loop();
   awaitable<void> write_loop();
   MutableBytes read_buffer();

@@ -683,6 +683,7 @@ void Driver::act(forward::MarkConnected const& action) {
   connected.refresh = action.refresh;
   product_.bus.publish(std::move(connected));
   generation_ = action.tunnel;
+  marks_.push_back(stage_.time.now());
   product_.checker.mark_connected(id_, action.tunnel, tunnel.pod);
   product_.checker.note(id_, note_);
 }
@@ -690,6 +691,7 @@ void Driver::act(forward::MarkConnected const& action) {
 void Driver::act(forward::MarkMoved const& action) {
   stage_.coverage.hit("action.MarkMoved");
   generation_ = action.tunnel;
+  marks_.push_back(stage_.time.now());
   product_.checker.mark_connected(id_, action.tunnel, machine_.current_pod());
   product_.checker.note(id_, note_);
 }

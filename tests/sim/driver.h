@@ -60,6 +60,8 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   config::Reliability const& reliability() const { return reliability_; }
   forward::WorkerMachine const& machine() const { return machine_; }
   bool retired() const { return retired_; }
+  // When the checker was told of another tunnel, since the last call.
+  std::vector<TimePoint> take_marks() { return std::exchange(marks_, {}); }
   // Everything ended: no tunnel, connection, dial.
   bool over() const;
   // Some tunnel that takes connections brought evidence from the pod's own port.
@@ -181,6 +183,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   TimePoint doubted_{};
   TimePoint vouched_{};      // when an answer to a check of this generation was good
   TunnelId generation_ = 0;  // that was marked last
+  std::vector<TimePoint> marks_;
   bool carrying_out_ = false;
   TimePoint sleeping_until_ = kNever;
   // Kept until the schedule ends: tasks point to them.

@@ -55,11 +55,41 @@ void Judge::take(events::HealthStatusChanged const& event) {
   stage_.coverage.hit(change);
   stage_.coverage.hit_status(event.reason);
   check_excuse(event, seen);
+  check_grace(event, seen);
   if (seen.status == Status::active) seen.left_active = stage_.time.now();
   seen.status = event.status;
   seen.reason = event.reason;
   seen.proof_due = event.status == Status::active;
   news_ = true;
+}
+
+// Only a connection after a whole grace of being Active begins another one.
+void Judge::check_grace(events::HealthStatusChanged const& event, Seen& seen) {
+  TimePoint const now = stage_.time.now();
+  if (outlived_grace(seen, now)) seen.grace_since.reset();
+  if (event.status == Status::active) seen.active_since = now;
+  seen.grace_due = !event.first && event.status == Status::starting;
+}
+
+bool Judge::outlived_grace(Seen const& seen, TimePoint now) {
+  if (seen.status != Status::active || !seen.grace_since) return false;
+  TimePoint const since = std::max(seen.active_since, *seen.grace_since);
+  return now - since >= seen.health.startup_grace;
+}
+
+void Judge::look_at_grace(Driver& driver, Seen& seen) {
+  // A grace whose length changes on the way is not followed.
+  if (!seen.graces_of) seen.graces_of = driver.spec().health;
+  if (seen.graces_of != driver.spec().health) seen.grace_followed = false;
+  for (TimePoint const mark : driver.take_marks()) {
+    if (outlived_grace(seen, mark)) seen.grace_since.reset();
+    if (!seen.grace_since) seen.grace_since = mark;
+  }
+  bool const due = std::exchange(seen.grace_due, false) && seen.grace_followed;
+  if (!due || !seen.grace_since) return;
+  Duration const since = stage_.time.now() - *seen.grace_since;
+  stage_.require(since <= seen.health.startup_grace + kSlack, "{}: Starting again after {} ms",
+                 driver.id(), ms(since));
 }
 
 // A starting API server says these to everyone.
@@ -90,7 +120,7 @@ void Judge::take(events::ForwardDisconnected const& event) {
 
 // Truth
 
-void Judge::look(Driver const& driver, bool clear, Duration waits) {
+void Judge::look(Driver& driver, bool clear, Duration waits) {
   if (driver.retired()) return;
   Seen& seen = forwards_.at(driver.id());
   auto const health = checker_.status(driver.id());
@@ -101,6 +131,7 @@ void Judge::look(Driver const& driver, bool clear, Duration waits) {
                  "{}: the events say that it is {}connected", driver.id(),
                  seen.connected ? "" : "not ");
   if (seen.status == Status::active) seen.last_active = stage_.time.awake();
+  look_at_grace(driver, seen);
   look_at_truth(driver, seen);
   look_at_waiting(driver, seen);
   look_at_repair(driver, seen, clear, waits);

@@ -22,7 +22,7 @@ class Judge {
 
   // After each step. `clear`: its way and its pods are good; if they stay so, it is Active after
   // `waits`.
-  void look(Driver const& driver, bool clear, Duration waits);
+  void look(Driver& driver, bool clear, Duration waits);
   // A status changed in this step: to be looked at now.
   bool has_news() { return std::exchange(news_, false); }
   // A fault has just been given to this forward, or taken away.
@@ -43,12 +43,19 @@ class Judge {
     std::optional<TimePoint> clear_since;
     TimePoint last_active{};
     std::optional<TimePoint> left_active;
+    TimePoint active_since{};
+    // The grace that a connection began; unset: the next one begins it.
+    std::optional<TimePoint> grace_since;
+    bool grace_due = false;  // it became Starting
+    std::optional<config::HealthCheck> graces_of;
+    bool grace_followed = true;
     bool proof_due = false;  // it became Active
     // Neither Active, nor Error, Stale: waiting.
     std::optional<TimePoint> waiting_since;
   };
 
   void take(events::Event const& event);
+  void check_grace(events::HealthStatusChanged const& event, Seen& seen);
   void check_excuse(events::HealthStatusChanged const& event, Seen const& seen);
   void take(events::ForwardStarting const& event);
   void take(events::HealthStatusChanged const& event);
@@ -57,6 +64,8 @@ class Judge {
   template <class Other>
   void take(Other const&) {}
 
+  void look_at_grace(Driver& driver, Seen& seen);
+  static bool outlived_grace(Seen const& seen, TimePoint now);
   void look_at_truth(Driver const& driver, Seen& seen);
   void look_at_waiting(Driver const& driver, Seen& seen);
   void look_at_repair(Driver const& driver, Seen& seen, bool clear, Duration waits);

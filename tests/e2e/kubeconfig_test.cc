@@ -58,7 +58,7 @@ class KubeconfigEditTest : public E2eTest {
   };
   // Forwards to solo's page.
   Program up_in(std::vector<Line> const& lines) {
-    std::string text = std::string(kQuick) + "contexts:\n";
+    std::string text = std::string(kOneTunnel) + "contexts:\n";
     for (Line const& line : lines) {
       text += "  - name: " + line.context + "\n    kubeconfig: " + line.kubeconfig +
               "\n    namespaces:\n      - name: default\n        forwards:\n"

@@ -158,7 +158,8 @@ TEST_F(LimitsTest, ANameServerThatDoesNotAnswerHoldsUpNobody) {
   named.server =
       lab_.call([](Lab& lab) { return "https://localhost:" + std::to_string(lab.server.port()); });
   dir_.write("kubeconfig", lab_.kubeconfig(named));
-  std::string text = forwards({"resource: pod/solo, port: 8080, localPort: auto, alias: good"});
+  std::string text =
+      forwards({"resource: pod/solo, port: 8080, localPort: auto, alias: good"}, kOneTunnel);
   text +=
       "  - name: lab\n"
       "    kubeconfig: lost\n"

@@ -176,6 +176,42 @@ TEST_F(RelayTest, LeavesNoPumpBehindWhenItHasMovedOnce) {
   play(move_and_end);
 }
 
+// Sends until the reader, who takes nothing, has told that its buffer is full.
+awaitable<void> fill(RelayTest& t) {
+  net::Stream& data = t.first_.data();
+  for (int i = 0; i < 1000 && !t.full_; ++i) {
+    Chunk chunk(Chunk::kPayload);
+    chunk.commit(Chunk::kPayload);
+    error_code const error = co_await data.write(std::move(chunk));
+    EXPECT_FALSE(error);
+    co_await asio::post(asio::use_awaitable);
+  }
+}
+
+awaitable<void> give_way(RelayTest& t) {
+  t.place(1);
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  co_await fill(t);
+  EXPECT_TRUE(t.full_);
+  EXPECT_TRUE(t.first_.client->connection()->reading_paused());
+  EXPECT_GT(t.moves_, 0);
+  EXPECT_LT(t.moves_, 40);  // of hundreds of chunks, in less than ten seconds
+  t.relay_->evict(Error(Errc::stalled, "it blocked others"));
+  auto const ended = [&] { return t.end_.has_value(); };
+  co_await t.until(ended);
+  EXPECT_EQ(t.end_->error->code, Errc::stalled);
+  EXPECT_FALSE(t.end_->movable);
+  EXPECT_FALSE(t.full_);
+  EXPECT_FALSE(t.first_.client->connection()->reading_paused());
+  EXPECT_EQ(t.pumps_at_end_, 1u);  // the one that tells
+}
+
+// Its client does not read, so that its pump is blocked in a write.
+TEST_F(RelayTest, TellsThatItStopsItsTunnelAndGivesWayAtOnce) {
+  play(give_way);
+}
+
 awaitable<void> place_on_ended(RelayTest& t) {
   t.first_.client->connection()->close();
   t.place(1);

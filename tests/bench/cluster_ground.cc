@@ -422,7 +422,6 @@ class ClusterGround final : public Ground {
     }
     return open;
   }
-  int losses() const override { return 1'000; }
 
  private:
   test::TempDir dir_;

@@ -43,7 +43,7 @@ void measure_refused(Ground& ground, Repeats repeats, Row& row) {
     bool const right =
         event && std::get<events::ConnectionFailed>(event->fact).reason == events::Reason::refused;
     std::uint64_t const blocks = echoes.least_blocks();
-    echoes.wait_for_blocks(blocks + 3, 10s);
+    echoes.wait_for_blocks(blocks + 3, 3s);
     ground.refuse_port(false);
     auto const flows = echoes.finish();
     bool const ended = refused.end() == test::End::reset;

@@ -65,10 +65,8 @@ class Ground {
   virtual TimePoint start_api_server() = 0;
   virtual std::string_view how_api_server_ends() const = 0;
 
-  // Connections that are open in the pods, counted there; below zero: not known here.
+  // Connections that are open in the pods, counted there.
   virtual int pod_connections() = 0;
-  // Losses of tunnels that the row of churn makes here.
-  virtual int losses() const = 0;
 };
 
 std::unique_ptr<Ground> make_lab_ground();

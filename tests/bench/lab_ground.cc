@@ -111,7 +111,6 @@ class LabGround final : public Ground {
       return static_cast<int>(open);
     });
   }
-  int losses() const override { return 10'000; }
 
  private:
   class LabWire final : public Wire {

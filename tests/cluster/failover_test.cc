@@ -211,9 +211,10 @@ class FailoverClusterTest : public ClusterTest {
     Pulse pulse(active_port(program, "x:auto"));
     ASSERT_TRUE(pulse.wait_for_asked(10));
     std::size_t const mark = program.mark();
-    TimePoint const begin = Clock::now();
+    TimePoint begin;
     {
       ClusterLock const lock;
+      begin = Clock::now();
       break_it();
     }
     TimePoint const back = Clock::now();

@@ -335,8 +335,9 @@ class TruthTest : public E2eTest {
   void unlisten(std::string const& pod, std::uint16_t port) {
     lab_.call([&](Lab& lab) { lab.cluster.unlisten(name(pod), port); });
   }
-  void listen(std::string const& pod, std::uint16_t port) {
-    lab_.call([&](Lab& lab) { lab.cluster.listen(name(pod), port, lab::PortBehaviour::echo); });
+  void listen(std::string const& pod, std::uint16_t port,
+              lab::PortBehaviour behaviour = lab::PortBehaviour::echo) {
+    lab_.call([&](Lab& lab) { lab.cluster.listen(name(pod), port, behaviour); });
   }
   void new_streams(lab::StreamFate fate) {
     lab_.call([=](Lab& lab) { lab.server.faults().new_streams = fate; });
@@ -471,16 +472,16 @@ TEST_F(TruthTest, NobodyIsInErrorForALostPacket) {
 // Up for a moment again and again: the grace is for the beginning, not for each time.
 TEST_F(TruthTest, AFlappingForwardCannotHideInTheGrace) {
   add_pod("solo");
-  Program program = up({forward("solo", "7000")},
+  Program program = up({forward("solo", "9003")},
                        "healthCheck: { interval: 100ms, timeout: 300ms, podProbe: 100ms, "
                        "startupGrace: 1s }\n");
   ASSERT_NE(active_port(program, "solo:auto"), 0);
   TimePoint const begin = Clock::now();
   while (!History(program.lines()).ever("solo:auto", Status::error)) {
     ASSERT_LT(Clock::now() - begin, kPatience);
-    unlisten("solo", 7000);
+    unlisten("solo", 9003);
     ASSERT_TRUE(leaves_active(program, "solo:auto"));
-    listen("solo", 7000);
+    listen("solo", 9003, lab::PortBehaviour::banner);
     ASSERT_TRUE(program.wait_for_status("solo:auto", Status::active));
   }
   // The grace, and one more flap.

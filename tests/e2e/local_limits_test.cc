@@ -289,6 +289,8 @@ TEST_F(LocalLimitsTest, TheEndComesWithTheLastConnection) {
   ASSERT_EQ(client.read(6), "before");
   TimePoint const asked = Clock::now();
   program.signal(SIGTERM);
+  // Not before: a connection that is made and ended just then is one more that ends.
+  ASSERT_TRUE(program.wait_for_event("forward.stopped", "echo:auto"));
   EXPECT_TRUE(eventually([&] { return Client(port).end() == End::refused; }));
   ASSERT_TRUE(client.send("during"));  // what is open goes on
   ASSERT_EQ(client.read(6), "during");

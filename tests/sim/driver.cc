@@ -214,6 +214,12 @@ void Driver::look_at_target(TimePoint now) {
   }
   look_for_unrest();
   if (choices_ != choices) pace_.hurried();
+  if (choices->has_value()) {
+    bool const known = choices_ && choices_->has_value();
+    pace_.new_pods(static_cast<std::size_t>(std::ranges::count_if(**choices, [&](auto const& each) {
+      return !known || std::ranges::find(**choices_, each) == (*choices_)->end();
+    })));
+  }
   choices_ = choices;
   machine_.resolved(*choices, gone, now);
 }

@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 void Pace::dialled(std::size_t pods) {
   TimePoint const now = stage_.time.now();
   dials_.push_back(now);
-  while (dials_.front() + WorkerMachine::kDialWindow <= now) dials_.pop_front();
+  while (!dials_.empty() && dials_.front() + WorkerMachine::kDialWindow <= now) dials_.pop_front();
   std::size_t const budget = WorkerMachine::kMaxDials * std::max<std::size_t>(1, pods);
   stage_.require(dials_.size() <= budget, "{} dials within {} s, for {} pods", dials_.size(),
                  std::chrono::seconds(10).count(), pods);
@@ -21,6 +21,10 @@ void Pace::dialled(std::size_t pods) {
   stage_.require(now >= not_before_, "a dial {} ms before the announced end of the wait",
                  std::chrono::duration_cast<milliseconds>(not_before_ - now).count());
   not_before_ = TimePoint{};
+}
+
+void Pace::new_pods(std::size_t count) {
+  for (; count > 0 && !dials_.empty(); --count) dials_.pop_front();
 }
 
 void Pace::announced(forward::MarkReconnecting const& action, Duration retry_after, bool final) {

@@ -25,6 +25,8 @@ class Pace {
   }
   // A dial failed, or a tunnel was lost.
   void failed() { ++failures_; }
+  // Each new pod makes room for a dial: that pods are replaced is no flapping server.
+  void new_pods(std::size_t count);
   // Something may have ended the wait.
   void hurried() { not_before_ = TimePoint{}; }
   // Pods differ: each has a back-off of its own, so only the single one's is followed.

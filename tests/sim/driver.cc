@@ -213,12 +213,9 @@ void Driver::look_at_target(TimePoint now) {
     product_.checker.note(id_, note_);
   }
   look_for_unrest();
-  if (choices_ != choices) pace_.hurried();
-  if (choices->has_value()) {
-    bool const known = choices_ && choices_->has_value();
-    pace_.new_pods(static_cast<std::size_t>(std::ranges::count_if(**choices, [&](auto const& each) {
-      return !known || std::ranges::find(**choices_, each) == (*choices_)->end();
-    })));
+  if (choices_ != choices) {
+    pace_.hurried();
+    if (choices->has_value()) pace_.new_pods((*choices)->size());
   }
   choices_ = choices;
   machine_.resolved(*choices, gone, now);

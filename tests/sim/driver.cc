@@ -132,6 +132,7 @@ void Driver::access_changed(bool other_cluster) {
   ++cluster_;
   dials_.clear();
   machine_.renew(now);
+  choices_.reset();
   pods_.start_over();
   target_news_ = true;
   carry_out();

@@ -214,10 +214,8 @@ void Driver::look_at_target(TimePoint now) {
     product_.checker.note(id_, note_);
   }
   look_for_unrest();
-  if (choices_ != choices) {
-    pace_.hurried();
-    if (choices->has_value()) pace_.new_pods((*choices)->size());
-  }
+  if (choices_ != choices) pace_.hurried();
+  if (choices->has_value()) pace_.new_pods((*choices)->size());
   choices_ = choices;
   machine_.resolved(*choices, gone, now);
 }

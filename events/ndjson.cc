@@ -188,6 +188,10 @@ class JsonFields {
   bool good_ = true;
 };
 
+// The clock counts nanoseconds in 64 bits, which end within the years 1677 and 2262.
+constexpr std::chrono::year kFirstYear(1678);
+constexpr std::chrono::year kLastYear(2261);
+
 // Exactly the form of utc_timestamp().
 std::optional<WallTime> parse_timestamp(std::string_view text) {
   constexpr std::string_view kForm = "0000-00-00T00:00:00.000Z";
@@ -204,7 +208,8 @@ std::optional<WallTime> parse_timestamp(std::string_view text) {
   std::chrono::year_month_day const date(std::chrono::year(number(0, 4)),
                                          std::chrono::month(static_cast<unsigned>(number(5, 2))),
                                          std::chrono::day(static_cast<unsigned>(number(8, 2))));
-  if (!date.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 59) {
+  bool const counted = date.year() >= kFirstYear && date.year() <= kLastYear;
+  if (!counted || !date.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 59) {
     return std::nullopt;
   }
   return std::chrono::sys_days(date) + std::chrono::hours(number(11, 2)) +

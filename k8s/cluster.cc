@@ -82,8 +82,8 @@ RestConfig Cluster::rest_config() {
   config.proxy = access_.proxy;
   config.authorize = authorize_by(credentials_);
   config.answered = [this] {
-    rest_sound_ = Clock::now();
-    scout_.heard(rest_sound_);
+    rest_answered_ = Clock::now();
+    scout_.heard(rest_answered_);
   };
   config.unanswered = [this](TimePoint asked) { scout_.doubt(asked); };
   config.user_agent = kUserAgent;
@@ -148,8 +148,9 @@ void Cluster::tunnel_ended(error_code why, TimePoint silent_since) {
   scout_.doubt(silent_since);
 }
 
+// What asked in the dark, and was answered, is alive.
 void Cluster::network_is_back() {
-  distrust_connections();
+  if (Clock::now() >= rest_answered_ + kDistrustPause) distrust_connections();
   end_waits();
 }
 
@@ -165,7 +166,7 @@ void Cluster::doubt_everything() {
   for (auto const& known : tunnels_) {
     if (auto const tunnel = known.lock()) tunnel->ping();
   }
-  rest_sound_ = {};  // that was on another network, or before a sleep, which no clock here counts
+  distrusted_ = {};  // that was on another network, or before a sleep, which no clock here counts
   distrust_connections();
   scout_.network_changed();
   end_waits();
@@ -193,8 +194,8 @@ Subscription Cluster::subscribe(std::function<void()> network_is_back) {
 
 void Cluster::distrust_connections() {
   TimePoint const now = Clock::now();
-  if (now < rest_sound_ + kDistrustPause) return;
-  rest_sound_ = now;
+  if (now < distrusted_ + kDistrustPause) return;
+  distrusted_ = now;
   curl_.drop_connections();
   for (auto const& [name_space, kept] : pods_) kept->cache.refresh();
   for (auto const& [name_space, kept] : services_) kept->cache.refresh();

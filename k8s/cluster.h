@@ -66,8 +66,7 @@ class Cluster final : private Scout::Owner {
   // A tunnel ended. Where it was lost to silence (nothing came since `silent_since`, when it was
   // asked) what else is open to this server may be as dead and not know it.
   void tunnel_ended(error_code why, TimePoint silent_since);
-  // Closes the REST connections and lists anew, once for all who ask for it within the pause; not
-  // where REST answered within it.
+  // Closes the REST connections and lists anew, once for all who ask for it within the pause.
   void distrust_connections();
   static constexpr Duration kDistrustPause = std::chrono::seconds(1);
   // Routes or addresses of this machine changed, or it slept. What is open is asked whether it is
@@ -137,7 +136,8 @@ class Cluster final : private Scout::Owner {
   DialGate lookups_;
   Caches<PodCache> pods_;
   Caches<ServiceCache> services_;
-  TimePoint rest_sound_{};  // when REST answered, or was begun anew
+  TimePoint rest_answered_{};
+  TimePoint distrusted_{};
   Scout scout_;
   std::vector<std::weak_ptr<net::SpdyConnection>> tunnels_;
   std::optional<asio::ip::address> source_;  // by the last look

@@ -137,6 +137,8 @@ TEST(NdjsonTest, WhatIsNoEventIsRefused) {
       R"({"type":"events.dropped","count":-1})",
       R"({"seq":0,"time":"2026-11-23T14:05:01.123Z","type":"forward.stopped"})",
       R"({"seq":-1,"time":"2026-11-23T14:05:01.123Z","type":"forward.stopped"})",
+      R"({"seq":1,"time":"1013-11-23T14:05:01.123Z","type":"forward.stopped"})",
+      R"({"seq":1,"time":"9999-11-23T14:05:01.123Z","type":"forward.stopped"})",
       R"({"seq":1,"time":"2026-13-23T14:05:01.123Z","type":"forward.stopped"})",
       R"({"seq":1,"time":"2026-11-23T24:05:01.123Z","type":"forward.stopped"})",
       R"({"seq":1,"time":"2026-11-23T14:05:01.123+","type":"forward.stopped"})",

@@ -161,7 +161,7 @@ awaitable<void> fall_silent(ManagerTest& t) {
   auto const lists = t.server_.requests(lab::RequestKind::list);
   t.server_.freeze_tunnels();
   auto const asked_anew = [&] {
-    return t.server_.requests(lab::RequestKind::list) > lists && t.count("forward.connected") == 2;
+    return t.server_.requests(lab::RequestKind::list) > lists && t.server_.tunnels() > 1;
   };
   co_await t.until(asked_anew);
 }

@@ -101,7 +101,8 @@ void Scout::network_changed() {
 
 awaitable<void> Scout::run() {
   while (machine_.dark()) {
-    if (machine_.knock_due(Clock::now())) knocks_.spawn(knock());
+    TimePoint const now = Clock::now();
+    if (machine_.knock_due(now)) knocks_.spawn(knock(now));
     bool const told = co_await wake_.wait_until(machine_.deadline());
     static_cast<void>(told);
   }
@@ -109,12 +110,15 @@ awaitable<void> Scout::run() {
   knocks_.cancel();
 }
 
-awaitable<void> Scout::knock() {
-  auto const error = co_await owner_.knock(Clock::now() + ScoutMachine::kKnockTime);
+awaitable<void> Scout::knock(TimePoint began) {
+  auto const error = co_await owner_.knock(began + ScoutMachine::kKnockTime);
+  TimePoint const now = Clock::now();
   if (!error) {
-    heard(Clock::now());
+    heard(now);
     co_return;
   }
+  machine_.knock_failed(began, now);
+  wake_.set();
   for (Waiting* const waiting : waiting_) {
     waiting->verdict = error;
     waiting->wakeup.set();

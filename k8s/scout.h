@@ -83,7 +83,7 @@ class Scout {
   };
 
   awaitable<void> run();
-  awaitable<void> knock();
+  awaitable<void> knock(TimePoint began);
   void wake_all();
 
   asio::any_io_executor executor_;

@@ -27,6 +27,13 @@ bool ScoutMachine::knock_due(TimePoint now) {
   return true;
 }
 
+// Beside a knock that hangs none begins before its time.
+void ScoutMachine::knock_failed(TimePoint began, TimePoint now) {
+  bool const at_once = began == last_knock_ && now < began + kMinPause;
+  if (!dark() || !at_once || now >= *dark_since_ + kEager) return;
+  next_knock_ = began + kMinPause;
+}
+
 void ScoutMachine::network_changed(TimePoint now) {
   if (dark()) next_knock_ = std::min(next_knock_, std::max(now, last_knock_ + kMinPause));
 }

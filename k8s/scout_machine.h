@@ -18,8 +18,12 @@ class ScoutMachine {
   // Knocks in flight: each is given up when so many have begun after it.
   static constexpr std::size_t kMaxKnocks = 3;
   static constexpr Duration kKnockTime = kBeat * kMaxKnocks;
-  // Between two knocks where the network keeps changing.
+  // Between two knocks where the network keeps changing, or where the one before was refused at
+  // once: a server that starts again does that, and to ask it costs nobody anything.
   static constexpr Duration kMinPause = std::chrono::milliseconds(500);
+  // For how long of a darkness the latter holds: a server that was switched off is not worth the
+  // wake-ups.
+  static constexpr Duration kEager = std::chrono::minutes(1);
   // A darkness that the first knock ended was none of the network's: the question itself was slow,
   // or failed for reasons of its own. It is no reason to disturb others.
   static constexpr Duration kBlink = std::chrono::seconds(1);
@@ -35,6 +39,8 @@ class ScoutMachine {
   // True when a knock is to begin now. At most once for each deadline().
   bool knock_due(TimePoint now);
   TimePoint deadline() const { return dark() ? next_knock_ : kNever; }
+  // The knock that began then got no answer.
+  void knock_failed(TimePoint began, TimePoint now);
   // The network is another one than before: the next knock is due now.
   void network_changed(TimePoint now);
 

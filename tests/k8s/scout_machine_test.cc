@@ -41,6 +41,47 @@ TEST_F(ScoutMachineTest, KnocksAtOnceAndThenEachBeat) {
   EXPECT_EQ(knocks, 16);
 }
 
+TEST_F(ScoutMachineTest, WhoRefusesAtOnceIsAskedAgainAfterAPause) {
+  machine_.doubt(t0_, t0_);
+  ASSERT_TRUE(machine_.knock_due(t0_));
+  machine_.knock_failed(t0_, t0_ + 499ms);
+  EXPECT_EQ(machine_.deadline(), t0_ + ScoutMachine::kMinPause);
+  ASSERT_TRUE(machine_.knock_due(t0_ + 500ms));
+  EXPECT_EQ(machine_.deadline(), t0_ + 2500ms) << "only once that one has ended, too";
+  machine_.knock_failed(t0_ + 500ms, t0_ + 501ms);
+  EXPECT_EQ(machine_.deadline(), t0_ + 1s);
+}
+
+TEST_F(ScoutMachineTest, WhoRefusesLateOrBesideAnotherKnockIsNotAskedMoreOften) {
+  machine_.doubt(t0_, t0_);
+  ASSERT_TRUE(machine_.knock_due(t0_));
+  machine_.knock_failed(t0_, t0_ + 500ms);
+  EXPECT_EQ(machine_.deadline(), t0_ + 2s);
+  ASSERT_TRUE(machine_.knock_due(t0_ + 2s));
+  machine_.knock_failed(t0_, t0_ + 2s);  // the one before
+  EXPECT_EQ(machine_.deadline(), t0_ + 4s);
+}
+
+TEST_F(ScoutMachineTest, WhoRefusesForLongIsAskedEachBeat) {
+  machine_.doubt(t0_, t0_);
+  int knocks = 0;
+  TimePoint const end = t0_ + ScoutMachine::kEager + 20s;
+  for (TimePoint now = t0_; now < end; now += 10ms) {
+    if (!machine_.knock_due(now)) continue;
+    machine_.knock_failed(now, now);
+    ++knocks;
+  }
+  EXPECT_EQ(knocks, ScoutMachine::kEager / ScoutMachine::kMinPause + 20s / ScoutMachine::kBeat);
+}
+
+TEST_F(ScoutMachineTest, ARefusalThatCameTooLateToMatterChangesNothing) {
+  machine_.doubt(t0_, t0_);
+  ASSERT_TRUE(machine_.knock_due(t0_));
+  EXPECT_TRUE(machine_.heard(t0_ + 1ms));
+  machine_.knock_failed(t0_, t0_ + 2ms);
+  EXPECT_EQ(machine_.deadline(), kNever);
+}
+
 TEST_F(ScoutMachineTest, NoMoreThanThreeKnocksAreInFlight) {
   EXPECT_EQ(ScoutMachine::kKnockTime, 6s);  // each ends when the fourth begins
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 namespace kportal::forward {
@@ -91,6 +92,9 @@ void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
   for (TunnelId const id : pool_.all(State::dialing)) {
     if (!wants(pool_.find(id)->place)) give_up_dial(id);
   }
+  std::set<std::string> pods;
+  for (k8s::Choice const& choice : wanted()) pods.insert(pod_key(choice));
+  budget_.wanted(std::move(pods), now);
   if (choices_->has_error()) return;
   final_ = false;
   std::erase_if(paces_, [this](auto const& entry) {
@@ -103,10 +107,7 @@ void WorkerMachine::adopt(k8s::Choices const& before, TimePoint now) {
   });
   for (k8s::Choice const& choice : wanted()) {
     bool const is_new = std::ranges::find(before, choice) == before.end();
-    if (!is_new) continue;
-    pace(place_of(choice)).next_dial = now;
-    // That pods are replaced is no flapping server: the budget has room for each new one.
-    if (!dials_.empty()) dials_.pop_front();
+    if (is_new) pace(place_of(choice)).next_dial = now;
   }
 }
 
@@ -316,7 +317,7 @@ TimePoint WorkerMachine::deadline() const {
     if (!needs_dial(choice)) continue;
     auto const at = paces_.find(place_of(choice));
     TimePoint const next = at == paces_.end() ? TimePoint{} : at->second.next_dial;
-    due = std::min(due, std::max(next, dial_allowed_));
+    due = std::min(due, std::max(next, budget_.next(pod_key(choice))));
   }
   return due;
 }
@@ -397,10 +398,11 @@ bool WorkerMachine::needs_dial(k8s::Choice const& choice) const {
 }
 
 void WorkerMachine::dial_if_due(TimePoint now) {
+  budget_.pass(now);
   for (k8s::Choice const& choice : wanted()) {
     if (!needs_dial(choice)) continue;
     Place const place = place_of(choice);
-    if (now < pace(place).next_dial || !within_budget(now)) continue;
+    if (now < pace(place).next_dial || now < budget_.next(pod_key(choice))) continue;
     for (TunnelId const outdated : pool_.all_in(place, State::dialing)) give_up_dial(outdated);
     dial(choice, false, now);
   }
@@ -409,7 +411,7 @@ void WorkerMachine::dial_if_due(TimePoint now) {
 void WorkerMachine::dial(k8s::Choice const& choice, bool spare, TimePoint now) {
   TunnelId const tunnel =
       pool_.add_dialing(place_of(choice), choice.pod, choice.uid, choice.port, spare);
-  dials_.push_back(now);
+  budget_.dialled(pod_key(choice), now);
   actions_.emplace_back(Dial{tunnel, choice});
 }
 
@@ -435,9 +437,9 @@ bool WorkerMachine::wants_spare(TimePoint now) const {
 
 // Where it is to lead: to the pod with the fewest tunnels. Null while none may be dialled.
 k8s::Choice const* WorkerMachine::next_for_spare(TimePoint now) {
-  std::size_t const reserved = budget() / kMaxDials * kReservedDials;
-  bool const affordable = within_budget(now) && dials_.size() < budget() - reserved;
-  if (!affordable) spare_due_ = dials_.front() + kDialWindow;
+  TimePoint const affordable_at = budget_.next_spare();
+  bool const affordable = affordable_at <= now;
+  if (!affordable) spare_due_ = affordable_at;
   k8s::Choice const* best = nullptr;
   std::size_t fewest = 0;
   for (k8s::Choice const& choice : wanted()) {
@@ -484,16 +486,6 @@ void WorkerMachine::close_unused(TimePoint now) {
     pool_.remove(tunnel);
     actions_.emplace_back(CloseTunnel{tunnel});
   }
-}
-
-std::size_t WorkerMachine::budget() const {
-  return kMaxDials * std::max<std::size_t>(1, wanted().size());
-}
-
-bool WorkerMachine::within_budget(TimePoint now) {
-  while (!dials_.empty() && dials_.front() + kDialWindow <= now) dials_.pop_front();
-  dial_allowed_ = dials_.size() < budget() ? TimePoint{} : dials_.front() + kDialWindow;
-  return dial_allowed_ <= now;
 }
 
 // It takes no new connections from now on.

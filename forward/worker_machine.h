@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <functional>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "events/status.h"
+#include "forward/dial_budget.h"
 #include "forward/tunnel_pool.h"
 #include "k8s/target.h"
 
@@ -96,12 +96,9 @@ struct ConnectionEnd {
 
 class WorkerMachine {
  public:
-  // Keeps a flapping server from being hammered, whatever the causes of the dials. For each pod
-  // that is to have a tunnel.
-  static constexpr std::size_t kMaxDials = 10;
-  static constexpr Duration kDialWindow = std::chrono::seconds(10);
-  // Of these dials so many are not for spares, so that a loss is redialled at once.
-  static constexpr std::size_t kReservedDials = 2;
+  static constexpr std::size_t kMaxDials = DialBudget::kMaxDials;
+  static constexpr Duration kDialWindow = DialBudget::kWindow;
+  static constexpr std::size_t kReservedDials = DialBudget::kReserved;
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
   // A pod that refused a connection or a probe gets no new ones for this long, while others do not.
@@ -229,8 +226,6 @@ class WorkerMachine {
   bool is_unwanted(TunnelId tunnel) const;
   bool serves(TunnelId tunnel, k8s::Choice const& choice) const;
   bool needs_dial(k8s::Choice const& choice) const;
-  std::size_t budget() const;
-  bool within_budget(TimePoint now);
   Pace& pace(Place const& place);
   enum class Next : bool { at_once, by_backoff };
   void leave(TunnelId tunnel, Error const& error, Next next, TimePoint now);
@@ -261,9 +256,8 @@ class WorkerMachine {
   std::map<std::string, int> failures_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
-  bool final_ = false;            // of the last attempt: nothing is held for it
-  std::list<TimePoint> dials_;    // those within kDialWindow
-  TimePoint dial_allowed_{};      // when the budget has room again
+  bool final_ = false;  // of the last attempt: nothing is held for it
+  DialBudget budget_;
   TimePoint spare_due_ = kNever;  // when a spare that is wanted may be dialled
   Actions actions_;
 };

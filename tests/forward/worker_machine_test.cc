@@ -487,6 +487,52 @@ TEST_F(WorkerMachineTest, TheBudgetOfDialsHasRoomForANewPod) {
   }
 }
 
+// Of one pod that comes and goes a new dial is wanted each time: the budget bounds them.
+TEST_F(WorkerMachineTest, AFlappingListOfPodsDoesNotVoidTheBudget) {
+  serving("a");
+  std::size_t dials = 1;
+  for (int i = 0; i < 50; ++i) {
+    now_ += 10ms;
+    resolve(Error(Errc::no_ready_pod, "none"), machine_.pool().primary().has_value());
+    resolve(pod("a"));
+    for (Dial const& dial : all<Dial>()) {
+      ++dials;
+      dialled(dial.tunnel);
+    }
+  }
+  EXPECT_EQ(dials, WorkerMachine::kMaxDials);
+}
+
+TEST_F(WorkerMachineTest, PodsInTurnDoNotVoidTheBudget) {
+  serving("a");
+  std::size_t dials = 1;
+  for (int i = 1; i < 50; ++i) {
+    now_ += 10ms;
+    resolve(pod(i % 2 == 0 ? "a" : "b"));
+    for (Dial const& dial : all<Dial>()) {
+      ++dials;
+      dialled(dial.tunnel);
+    }
+  }
+  EXPECT_EQ(dials, WorkerMachine::kMaxDials + 1);  // "b" was new once
+}
+
+TEST_F(WorkerMachineTest, PodsThatAreRenamedAllTheTimeAreBounded) {
+  serving("a");
+  std::size_t dials = 1;
+  for (int i = 0; i < 100; ++i) {
+    now_ += 10ms;
+    resolve(pod("a" + std::to_string(i)));
+    for (Dial const& dial : all<Dial>()) {
+      ++dials;
+      dialled(dial.tunnel);
+    }
+  }
+  EXPECT_EQ(dials, 2 * WorkerMachine::kMaxDials);
+  tick(WorkerMachine::kDialWindow);
+  EXPECT_EQ(all<Dial>().size(), 1u);
+}
+
 TEST_F(WorkerMachineTest, AHeldClientThatLeavesMakesRoomAndIsForgotten) {
   start();
   resolve(pod("a"));

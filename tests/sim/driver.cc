@@ -215,7 +215,6 @@ void Driver::look_at_target(TimePoint now) {
   }
   look_for_unrest();
   if (choices_ != choices) pace_.hurried();
-  if (choices->has_value()) pace_.new_pods((*choices)->size());
   choices_ = choices;
   machine_.resolved(*choices, gone, now);
 }
@@ -617,7 +616,7 @@ void Driver::act(forward::Dial const& action) {
   stage_.coverage.hit("action.Dial");
   stage_.require(!stopping_, "{}: a dial after the end", id_);
   stage_.trace("{}: dial {} to {}", id_, action.tunnel, action.choice.pod);
-  pace_.dialled(max_pods(spec_.balance, reliability_));
+  pace_.dialled(action.choice.uid, max_pods(spec_.balance, reliability_));
   stage_.require(dials_.insert(action.tunnel).second, "{}: dial {} twice", id_, action.tunnel);
   TimePoint const now = stage_.time.now();
   stage_.time.after(

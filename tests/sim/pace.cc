@@ -10,21 +10,23 @@ namespace kportal::sim {
 using forward::WorkerMachine;
 using std::chrono::milliseconds;
 
-void Pace::dialled(std::size_t pods) {
+void Pace::dialled(std::string const& pod, std::size_t pods) {
   TimePoint const now = stage_.time.now();
-  dials_.push_back(now);
-  while (!dials_.empty() && dials_.front() + WorkerMachine::kDialWindow <= now) dials_.pop_front();
-  std::size_t const budget = WorkerMachine::kMaxDials * std::max<std::size_t>(1, pods);
-  stage_.require(dials_.size() <= budget, "{} dials within {} s, for {} pods", dials_.size(),
-                 std::chrono::seconds(10).count(), pods);
+  while (!dials_.empty() && dials_.front().at + WorkerMachine::kDialWindow <= now) {
+    dials_.pop_front();
+  }
+  bool const again = std::ranges::find(dials_, pod, &Dial::pod) != dials_.end();
+  dials_.emplace_back(now, pod, again, WorkerMachine::kMaxDials * std::max<std::size_t>(1, pods));
+  std::size_t const budget = std::ranges::max_element(dials_, {}, &Dial::budget)->budget;
+  auto const repeated = static_cast<std::size_t>(std::ranges::count(dials_, true, &Dial::again));
+  // The first one to a pod may be for a new one: these count apart.
+  stage_.require(repeated <= budget && dials_.size() <= 2 * budget,
+                 "{} dials within {} s, {} of them again to the same pod, for {} pods",
+                 dials_.size(), std::chrono::seconds(10).count(), repeated, pods);
   if (!single_) return;
   stage_.require(now >= not_before_, "a dial {} ms before the announced end of the wait",
                  std::chrono::duration_cast<milliseconds>(not_before_ - now).count());
   not_before_ = TimePoint{};
-}
-
-void Pace::new_pods(std::size_t count) {
-  for (; count > 0 && !dials_.empty(); --count) dials_.pop_front();
 }
 
 void Pace::announced(forward::MarkReconnecting const& action, Duration retry_after, bool final) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <list>
+#include <string>
+#include <utility>
 
 #include "forward/worker_machine.h"
 #include "tests/sim/stage.h"
@@ -14,8 +16,8 @@ class Pace {
  public:
   explicit Pace(Stage& stage) : stage_(stage) {}
 
-  // A dial, with so many pods to have a tunnel.
-  void dialled(std::size_t pods);
+  // A dial to this pod, with so many to have a tunnel.
+  void dialled(std::string const& pod, std::size_t pods);
   // The machine says when it will try again.
   void announced(forward::MarkReconnecting const& action, Duration retry_after, bool final);
   // A tunnel brought proof of life: the count begins anew.
@@ -25,8 +27,6 @@ class Pace {
   }
   // A dial failed, or a tunnel was lost.
   void failed() { ++failures_; }
-  // Each new pod makes room for a dial: that pods are replaced is no flapping server.
-  void new_pods(std::size_t count);
   // Something may have ended the wait.
   void hurried() { not_before_ = TimePoint{}; }
   // Pods differ: each has a back-off of its own, so only the single one's is followed.
@@ -35,7 +35,16 @@ class Pace {
  private:
   Stage& stage_;
   bool single_ = true;
-  std::list<TimePoint> dials_;
+  struct Dial {
+    TimePoint at;
+    std::string pod;
+    bool again;          // after another one to this pod
+    std::size_t budget;  // then
+
+    Dial(TimePoint a, std::string p, bool b, std::size_t n)
+        : at(a), pod(std::move(p)), again(b), budget(n) {}
+  };
+  std::list<Dial> dials_;  // within the window
   int attempt_ = 0;
   bool anew_ = true;  // the count may begin anew
   int failures_ = 0;  // since a proof of life

@@ -241,9 +241,9 @@ TEST_F(ReloadTest, ARemovedForwardsPortIsClosed) {
   EXPECT_EQ(rewrite(program, {line("x", "8080", "auto")}).removed,
             std::vector<std::string>{"y:auto"});
   EXPECT_EQ(Client(y).end(), End::refused);
-  EXPECT_EQ(http_get(x).status, 200);
   EXPECT_TRUE(program.wait_for_event("forward.stopped", "y:auto"));
   EXPECT_TRUE(lab_.wait_for([](Lab& lab) { return lab.server.open_tunnels() == 1; }));
+  EXPECT_EQ(http_get(x).status, 200);
   // Down to none and back.
   EXPECT_EQ(rewrite(program, {}).removed, std::vector<std::string>{"x:auto"});
   EXPECT_EQ(Client(x).end(), End::refused);

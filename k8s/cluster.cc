@@ -161,11 +161,15 @@ void Cluster::end_waits() {
   network_is_back_.notify({});
 }
 
-// A tunnel that does not answer the ping is given up by itself.
-void Cluster::doubt_everything() {
+// A tunnel that does not answer is given up by itself.
+void Cluster::ping_all() {
   for (auto const& known : tunnels_) {
     if (auto const tunnel = known.lock()) tunnel->ping();
   }
+}
+
+void Cluster::doubt_everything() {
+  ping_all();
   distrusted_ = {};  // that was on another network, or before a sleep, which no clock here counts
   distrust_connections();
   scout_.network_changed();
@@ -246,8 +250,10 @@ awaitable<void> Cluster::dial_once(Scout::Attempt& attempt, std::string name_spa
 
 void Cluster::remember(Tunnel const& tunnel) {
   std::erase_if(tunnels_, [](auto const& known) { return known.expired(); });
+  // The news of another route may come after the first tunnel by it.
+  auto const source = look_at_source();
+  if (std::exchange(source_, source) != source) ping_all();
   tunnels_.push_back(tunnel.connection);
-  source_ = look_at_source();
 }
 
 awaitable<void> Cluster::stop() {

@@ -101,6 +101,7 @@ class Cluster final : private Scout::Owner {
                             std::optional<Result<Tunnel>>& outcome);
   void remember(Tunnel const& tunnel);
   void end_waits();
+  void ping_all();
   void doubt_everything();
   std::optional<asio::ip::address> look_at_source() const;
   RestConfig rest_config();

@@ -203,7 +203,9 @@ awaitable<std::optional<Error>> Dialer::knock(TimePoint deadline) {
     error = read.error;
   }
   if (timer.expired()) co_return Error(Errc::timeout, place() + ": no answer in time");
-  if (error) co_return io_error(error, place());
+  // Who refuses us after the handshake of TLS has spoken by that.
+  bool const spoken = tls_ != nullptr;
+  if (error && !spoken) co_return io_error(error, place());
   co_return std::nullopt;
 }
 

@@ -57,7 +57,8 @@ class Dialer {
   awaitable<Result<Tunnel>> dial(std::string name_space, std::string pod, DialOptions options,
                                  TimePoint deadline, std::function<void()> heard = {});
   // Whether the server says anything at all: a question that needs no rights. Why it does not, or
-  // nothing if it does. A certificate that is not trusted is an answer.
+  // nothing if it does. A certificate that is not trusted is an answer, and so is a refusal of
+  // ours.
   awaitable<std::optional<Error>> knock(TimePoint deadline);
 
   // Where the last connection led to: the server or its proxy.

@@ -123,6 +123,26 @@ class DialerTest : public test::LoopFixture {
     run(dial_with(dialer, times, tunnels));
     return tunnels;
   }
+  // Why a knock is not answered; "" if it is.
+  std::string knock(HttpServer::Script script) {
+    server_.script(std::move(script));
+    ClusterAccess at;
+    at.server.tls = tls_ != nullptr;
+    at.server.host = "127.0.0.1";
+    at.server.port = server_.port();
+    Credentials credentials(auth_,
+                            [this](std::string const&, std::size_t) { return next_token(); });
+    Dialer dialer(resolver_, at, tls_, credentials);
+    std::string why;
+    server_.start();
+    run(knock_by(dialer, why));
+    return why;
+  }
+  awaitable<void> knock_by(Dialer& dialer, std::string& why) {
+    auto const error = co_await dialer.knock(Clock::now() + 20s);
+    if (error) why = error->text;
+    server_.cancel();
+  }
   awaitable<void> dial_with(Dialer& dialer, int times, std::vector<Result<Tunnel>>& tunnels) {
     for (int i = 0; i < times; ++i) {
       auto tunnel = co_await dialer.dial("shop", "web-0", DialOptions(), Clock::now() + 20s);
@@ -320,31 +340,53 @@ TEST_F(DialerTest, DoesNotAskTwiceWithTheSameToken) {
   EXPECT_EQ(server_.requests().size(), 1u);
 }
 
-// TLS 1.3: the client's handshake is over before the server looks at its certificate.
-TEST_F(DialerTest, ACertificateThatIsRefusedAfterTheHandshakeIsTlss) {
-  test::CertificateAuthority const authority("ours");
-  test::CertificateAuthority const stranger("theirs");
-  test::CertificateRequest request;
-  request.addresses = {"127.0.0.1"};
-  auto const server = authority.issue(request);
-  auto const client = stranger.issue(test::CertificateRequest());
-  net::TlsConfig config;
-  config.ca_pem = authority.cert_pem();
-  config.cert_pem = server.cert_pem;
-  config.key_pem = server.key_pem;
-  config.client_certificates = net::ClientCertificates::require;
-  auto server_tls = net::TlsContext::for_server(config).value();
-  config.cert_pem = client.cert_pem;
-  config.key_pem = client.key_pem;
-  auto client_tls = net::TlsContext::for_client(config).value();
-  server_.use_tls(&server_tls);
-  tls_ = &client_tls;
+class MutualTlsTest : public DialerTest {
+ protected:
+  // The server knows nothing of who issued the client's.
+  MutualTlsTest() {
+    test::CertificateAuthority const authority("ours");
+    test::CertificateAuthority const stranger("theirs");
+    test::CertificateRequest request;
+    request.addresses = {"127.0.0.1"};
+    auto const server = authority.issue(request);
+    auto const client = stranger.issue(test::CertificateRequest());
+    net::TlsConfig config;
+    config.ca_pem = authority.cert_pem();
+    config.cert_pem = server.cert_pem;
+    config.key_pem = server.key_pem;
+    config.client_certificates = net::ClientCertificates::require;
+    server_tls_.emplace(net::TlsContext::for_server(config).value());
+    server_.use_tls(&*server_tls_);
+    config.cert_pem = client.cert_pem;
+    config.key_pem = client.key_pem;
+    client_tls_.emplace(net::TlsContext::for_client(config).value());
+    tls_ = &*client_tls_;
+  }
 
+  std::optional<net::TlsContext> server_tls_;
+  std::optional<net::TlsContext> client_tls_;
+};
+
+// TLS 1.3: the client's handshake is over before the server looks at its certificate.
+TEST_F(MutualTlsTest, ACertificateThatIsRefusedAfterTheHandshakeIsTlss) {
   auto const tunnel = dial([](ServedRequest const&) { return reply(200, ""); });
   ASSERT_FALSE(tunnel);
   EXPECT_EQ(tunnel.error().code, Errc::tls) << tunnel.error().text;
   EXPECT_THAT(tunnel.error().text, HasSubstr("127.0.0.1:"));
   EXPECT_THAT(tunnel.error().text, HasSubstr("certificate"));
+}
+
+// The cluster is reached, whoever may use it.
+TEST_F(MutualTlsTest, ACertificateThatIsRefusedIsAnAnswerToAKnock) {
+  EXPECT_EQ(knock([](ServedRequest const&) { return reply(200, ""); }), "");
+}
+
+TEST_F(DialerTest, AnyAnswerWillDoForAKnock) {
+  EXPECT_EQ(knock([](ServedRequest const&) { return reply(403, ""); }), "");
+}
+
+TEST_F(DialerTest, AConnectionThatOnlyEndsIsNoAnswerToAKnock) {
+  EXPECT_NE(knock([](ServedRequest const&) { return raw("", Answer::Then::close); }), "");
 }
 
 }  // namespace

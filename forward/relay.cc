@@ -38,7 +38,6 @@ Relay::~Relay() = default;
 
 void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   tunnel_id_ = tunnel->id();
-  placed_at_ = Clock::now();
   error_code ignored;
   if (std::exchange(watching_held_, false)) socket_.cancel(ignored);
   auto opened = net::PortStream::open(*tunnel->connection(), tunnel->port(), request_id);
@@ -52,7 +51,7 @@ void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   tunnel_ = std::move(tunnel);
   stream_ = std::move(*opened);
   stream_->data().set_sink(this);
-  machine_.placed(placed_at_);
+  machine_.placed(Clock::now());
   stopping_up_ = false;
   up_running_ = true;
   tasks_.spawn(pump_up());
@@ -88,7 +87,7 @@ void Relay::reset() {
 
 bool Relay::accepted_by_pod(TimePoint now) const {
   if (!placed() || !stream_->data().replied()) return false;
-  return machine_.answered() || now - placed_at_ >= kAcceptedAfter;
+  return machine_.answered() || now - stream_->data().replied_at() >= kAcceptedAfter;
 }
 
 // The common case: what arrives goes to the client at once, without a copy.

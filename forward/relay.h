@@ -66,7 +66,8 @@ class Relay final : private net::DataSink {
   TunnelId tunnel() const { return tunnel_id_; }
   bool placed() const { return stream_ != nullptr; }
   TimePoint arrived() const { return arrived_; }
-  // The pod's port accepted the connection: it sent a byte, or did not refuse for a second.
+  // The pod's port accepted the connection: it sent a byte, or did not refuse for a second after
+  // the stream was answered.
   bool accepted_by_pod(TimePoint now) const;
 
  private:
@@ -94,7 +95,6 @@ class Relay final : private net::DataSink {
   RelayOwner& owner_;
   TaskGroup& tasks_;
   TimePoint arrived_;
-  TimePoint placed_at_{};
   TimePoint next_tell_{};  // of bytes that passed
   TunnelId tunnel_id_ = 0;
   std::shared_ptr<Tunnel> tunnel_;  // while placed: outlives the streams on it

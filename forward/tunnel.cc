@@ -37,8 +37,8 @@ void Tunnel::add_to(healthcheck::Evidence& evidence) const {
 awaitable<healthcheck::ProbeVerdict> Tunnel::probe(std::uint32_t request,
                                                    config::ProbeMethod method, TimePoint deadline) {
   auto verdict = co_await healthcheck::probe_port(*connection_, port_, request, method, deadline);
-  bool const unheard = !verdict.good() && verdict.error->code == Errc::timeout;
-  if (unheard && stalled()) verdict = healthcheck::ProbeVerdict::of_silence();
+  bool const unheard = verdict.bad() && verdict.error->code == Errc::timeout;
+  if (unheard && stalled()) verdict = healthcheck::ProbeVerdict::of_nothing();
   co_return verdict;
 }
 

@@ -47,8 +47,8 @@ class Tunnel {
   void add_to(healthcheck::Evidence& evidence) const;
   TimePoint since() const { return since_; }
 
-  // Tries the pod's port; no answer is silence while none can come through. The tunnel must be held
-  // until it ends.
+  // Tries the pod's port; no answer says nothing while none can come through. The tunnel must be
+  // held until it ends.
   awaitable<healthcheck::ProbeVerdict> probe(std::uint32_t request, config::ProbeMethod method,
                                              TimePoint deadline);
   void ping() { connection_->ping(); }

@@ -503,12 +503,12 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
     TimePoint const asked = Clock::now();
     auto const id = machine_.next_to_probe(asked);
     if (!id || !tunnels_.contains(*id)) co_return;
-    // Nothing comes through any of them, and they live while TCP says so: what is there stays.
-    verdict = healthcheck::ProbeVerdict::of_silence();
+    // Nothing comes through any of them, and they live while TCP says so: that tells nothing.
+    verdict = healthcheck::ProbeVerdict::of_nothing();
     if (machine_.pool().is_stalled(*id, asked)) break;
     verdict = co_await probe_tunnel(*id, method, deadline);
     TimePoint const now = Clock::now();
-    again = !verdict.good() && now < deadline && machine_.pool().has_good(now);
+    again = verdict.bad() && now < deadline && machine_.pool().has_good(now);
   }
   shared_.checker.probe_result(id_, ticket, verdict);
 }
@@ -518,6 +518,7 @@ awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::P
   auto const tunnel = tunnels_.at(id);
   auto verdict = co_await tunnel->probe(next_request_++, method, deadline);
   TimePoint const now = Clock::now();
+  if (verdict.unknown) co_return verdict;
   machine_.probed(id, verdict.good(), now);
   if (verdict.good()) {
     proved_alive(id);

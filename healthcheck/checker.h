@@ -30,8 +30,9 @@ class Subject {
  public:
   virtual ~Subject() = default;
   // Tries the pod's port through the tunnel of the ticket's generation (healthcheck/probe.h),
-  // through another one to the same pod if that one is stalled. `method` is never none. At most one
-  // probe is under way, but for one of an older generation, which nobody waits for any more.
+  // through another one to the same pod if that one is stalled; of_nothing() if all are. `method`
+  // is never none. At most one probe is under way, but for one of an older generation, which nobody
+  // waits for any more.
   virtual void start_probe(Ticket ticket, config::ProbeMethod method, TimePoint deadline) = 0;
   // Pings the tunnel. One that is stalled for a reason of ours (nobody reads) but shows life in
   // another way counts as answered.

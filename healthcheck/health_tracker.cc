@@ -43,7 +43,7 @@ bool is_excusable(Reason reason) {
 }  // namespace
 
 Reason ProbeVerdict::reason() const {
-  if (good()) return Reason::none;
+  if (!bad()) return Reason::none;
   return error->code == Errc::pod_refused ? Reason::refused : Reason::probe_failed;
 }
 
@@ -180,7 +180,9 @@ void HealthTracker::probe_result(Ticket ticket, ProbeVerdict const& verdict,
   Waiting const probe = *probe_;
   probe_.reset();
   last_probe_end_ = now;
-  if (verdict.good() && verdict.silent && port_bad_ && !probe.confirming) {
+  if (verdict.unknown) {
+    probe_again_later(now);
+  } else if (verdict.good() && verdict.silent && port_bad_ && !probe.confirming) {
     // On a busy node a refusal may take longer than the probe waits: silence is asked twice.
     last_life_ = now;
     start_probe(true, now, out);
@@ -191,6 +193,17 @@ void HealthTracker::probe_result(Ticket ticket, ProbeVerdict const& verdict,
     probe_failed(probe, verdict.reason(), verdict.error->text, now, out);
   }
   probe_if_due(now, out);
+}
+
+// What it was to settle is as open as before.
+void HealthTracker::probe_again_later(TimePoint now) {
+  TimePoint const later = now + std::max<Duration>(settings_.interval, kDoubtGap);
+  if (port_bad_) {
+    next_retry_ = std::max(next_retry_, later);
+  } else if (!doubt_) {
+    doubt_ = now;
+  }
+  probe_not_before_ = std::max(probe_not_before_, later);
 }
 
 void HealthTracker::ping_result(Ticket ticket, bool answered, Evidence const& evidence,

@@ -34,9 +34,11 @@ struct Ticket {
   bool operator==(Ticket const&) const = default;
 };
 
-// What a probe found. Good, or why not.
+// What a probe found. Good, or why not; or nothing at all.
 struct ProbeVerdict {
   std::optional<Error> error;
+  // Nothing could be found out just now: it changes nothing and is tried again later.
+  bool unknown = false;
   // Good because nothing was said against it: the pod itself was not heard.
   bool silent = false;
 
@@ -48,7 +50,14 @@ struct ProbeVerdict {
     return verdict;
   }
 
-  bool good() const { return !error.has_value(); }
+  static ProbeVerdict of_nothing() {
+    ProbeVerdict verdict;
+    verdict.unknown = true;
+    return verdict;
+  }
+
+  bool good() const { return !error.has_value() && !unknown; }
+  bool bad() const { return error.has_value(); }
   // none, refused or probe_failed.
   Reason reason() const;
 };
@@ -179,6 +188,7 @@ class HealthTracker {
   void ping_timed_out(TimePoint now, Actions& out);
   void probe_failed(Waiting const& probe, Reason reason, std::string message, TimePoint now,
                     Actions& out);
+  void probe_again_later(TimePoint now);
   void give_up_overdue(TimePoint now, Actions& out);
   void seek_verdict(TimePoint now, Actions& out);
   void probe_if_due(TimePoint now, Actions& out);

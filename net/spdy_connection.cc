@@ -73,13 +73,17 @@ void Stream::reset() {
 void Stream::reply(Headers const& headers) {
   reply_held_ = true;
   if (connection_.session_.reply(id_, headers)) return;
-  replied_ = true;
+  note_reply();
   connection_.to_write_.set();
+}
+
+void Stream::note_reply() {
+  if (!replied()) replied_at_ = Clock::now();
 }
 
 void Stream::take_data(Bytes bytes) {
   last_data_ = connection_.session_.last_received();
-  if (opener_ == By::us) replied_ = true;
+  if (opener_ == By::us) note_reply();
   if (sink_ != nullptr && buffered_ == 0) bytes = bytes.subspan(sink_->take(bytes));
   if (bytes.empty()) return;
   append(bytes);
@@ -377,7 +381,7 @@ void SpdyConnection::stream_opened(StreamId id, Headers headers, Fin fin) {
 
 void SpdyConnection::stream_replied(StreamId id, Headers) {
   auto const at = streams_.find(id);
-  if (at != streams_.end()) at->second->replied_ = true;
+  if (at != streams_.end()) at->second->note_reply();
 }
 
 void SpdyConnection::stream_data(StreamId id, Bytes bytes) {
@@ -388,7 +392,7 @@ void SpdyConnection::stream_data(StreamId id, Bytes bytes) {
 void SpdyConnection::stream_finished(StreamId id) {
   auto const at = streams_.find(id);
   if (at == streams_.end()) return;
-  if (at->second->opener_ == Stream::By::us) at->second->replied_ = true;
+  if (at->second->opener_ == Stream::By::us) at->second->note_reply();
   at->second->end_reading(asio::error::eof);
 }
 

@@ -80,7 +80,9 @@ class Stream {
   void reply(Headers const& headers = {});
 
   // True after SYN_REPLY, data or FIN arrived; RST is no reply. In the server role: after reply().
-  bool replied() const { return replied_; }
+  bool replied() const { return replied_at_ != TimePoint{}; }
+  // Since when.
+  TimePoint replied_at() const { return replied_at_; }
   // Time of the last payload byte received; TimePoint{} if none ever came.
   TimePoint last_data() const { return last_data_; }
 
@@ -97,6 +99,7 @@ class Stream {
   void update_full();
   void end_reading(error_code error);
   void fail(error_code error);
+  void note_reply();
 
   SpdyConnection& connection_;
   StreamId const id_;
@@ -107,7 +110,7 @@ class Stream {
   std::size_t consumed_ = 0;  // bytes of its first chunk that were read
   std::size_t buffered_ = 0;
   bool full_ = false;  // counted in the connection's full_streams_
-  bool replied_ = false;
+  TimePoint replied_at_{};
   bool reply_held_ = false;
   error_code read_end_;   // what a read fails with once the buffer is empty
   error_code write_end_;  // what a write fails with, finish() apart

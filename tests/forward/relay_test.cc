@@ -170,6 +170,30 @@ awaitable<void> move_and_end(RelayTest& t) {
   EXPECT_EQ(t.pumps_at_end_, 1u);  // the one that tells
 }
 
+// A runtime that answers late dials the pod late, too: a refusal may still come.
+awaitable<void> answer_late(RelayTest& t) {
+  t.first_.server->on_stream([&t](std::unique_ptr<net::Stream> stream) {
+    stream->hold_reply();
+    t.first_.streams.push_back(std::move(stream));
+  });
+  t.place(1);
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  EXPECT_FALSE(t.relay_->accepted_by_pod(Clock::now() + 1h));
+  TimePoint const answered_from = Clock::now();
+  auto const later = [&] { return Clock::now() > answered_from; };
+  co_await t.until(later);
+  t.first_.data().reply();
+  auto const answered = [&] { return t.relay_->accepted_by_pod(Clock::now() + 1h); };
+  co_await t.until(answered);
+  EXPECT_FALSE(t.relay_->accepted_by_pod(answered_from + 1s));
+  EXPECT_TRUE(t.relay_->accepted_by_pod(Clock::now() + 1s));
+}
+
+TEST_F(RelayTest, ASilentConnectionIsAcceptedASecondAfterTheReply) {
+  play(answer_late);
+}
+
 // The pump towards the pod may end before the connection does; the next tunnel's must be waited for
 // all the same.
 TEST_F(RelayTest, LeavesNoPumpBehindWhenItHasMovedOnce) {

@@ -771,6 +771,62 @@ TEST(HealthTrackerTest, SilenceMendsABadPortOnlyWhenAskedTwice) {
   EXPECT_THAT(s.events(), ElementsAre("Error -> Active"));
 }
 
+TEST(HealthTrackerTest, AProbeThatFindsNothingOutMendsNoBadPort) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::refuses;
+  s.doubt();
+  s.advance(milliseconds(500));
+  s.events();
+  s.probes();
+  s.port = Port::is_stalled;
+  s.advance(seconds(30));
+  EXPECT_THAT(s.events(), IsEmpty());
+  auto const probes = s.probes();
+  EXPECT_GE(probes.size(), 8U);
+  EXPECT_LE(probes.size(), 10U);  // no second one at once
+  s.port = Port::answers;
+  s.advance(seconds(4));
+  EXPECT_THAT(s.events(), ElementsAre("Error -> Active"));
+  EXPECT_FALSE(s.spun());
+}
+
+TEST(HealthTrackerTest, AProbeThatFindsNothingOutIsNoProofOfANewTunnel) {
+  Scenario s;
+  s.port = Port::is_stalled;
+  s.connect();
+  s.advance(seconds(9));
+  EXPECT_THAT(s.events(), ElementsAre("-> Starting"));
+  EXPECT_THAT(s.probes(), SizeIs(3));
+  s.port = Port::answers;
+  s.advance(seconds(3));
+  EXPECT_THAT(s.events(), ElementsAre("Starting -> Active"));
+  EXPECT_FALSE(s.spun());
+}
+
+TEST(HealthTrackerTest, AProbeThatFindsNothingOutLeavesAnActiveForwardInDoubt) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::is_stalled;
+  s.doubt();
+  s.advance(seconds(1));
+  EXPECT_THAT(s.events(), IsEmpty());
+  s.port = Port::refuses;
+  s.advance(seconds(4));  // it is tried again without another reason
+  EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused"));
+}
+
+TEST(HealthTrackerTest, AConfirmationThatFindsNothingOutConfirmsNothing) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::is_silent;
+  s.doubt();
+  s.answer_probe(s.last_probe(), ProbeVerdict(Error(Errc::pod_refused, "no")));
+  s.answer_probe(s.last_probe(), ProbeVerdict::of_nothing());
+  s.advance(milliseconds(2'900));
+  EXPECT_EQ(s.status(), Status::active);
+  s.port = Port::refuses;
+  s.advance(seconds(1));
+  EXPECT_EQ(s.status(), Status::error);
+}
+
 TEST(HealthTrackerTest, ARefusalThatComesLateDoesNotMakeTheForwardActive) {
   Scenario s = active_for(seconds(20));
   s.port = Port::refuses;
@@ -1107,6 +1163,8 @@ TEST(HealthTrackerTest, MonstrousSettingsAreBounded) {
 
 TEST(HealthTrackerTest, AVerdictNamesItsReason) {
   EXPECT_EQ(ProbeVerdict().reason(), Reason::none);
+  EXPECT_EQ(ProbeVerdict::of_nothing().reason(), Reason::none);
+  EXPECT_FALSE(ProbeVerdict::of_nothing().good() || ProbeVerdict::of_nothing().bad());
   EXPECT_EQ(ProbeVerdict(Error(Errc::pod_refused, "")).reason(), Reason::refused);
   for (Errc const code : {Errc::pod_gone, Errc::pod_reset, Errc::stream_failed, Errc::timeout}) {
     EXPECT_EQ(ProbeVerdict(Error(code, "")).reason(), Reason::probe_failed);

@@ -23,8 +23,9 @@ using std::chrono::seconds;
 
 class Scenario {
  public:
-  // hears_nothing: good for want of words, at the probe's deadline; is_silent: no answer at all.
-  enum class Port { answers, refuses, fails, hears_nothing, is_silent };
+  // hears_nothing: good for want of words, at the probe's deadline; is_silent: no answer at all;
+  // is_stalled: nothing can be known.
+  enum class Port { answers, refuses, fails, hears_nothing, is_silent, is_stalled };
   static constexpr Duration kAnswerTime = milliseconds(10);
 
   // Knobs
@@ -155,6 +156,8 @@ class Scenario {
     } else if (answer.port == Port::hears_nothing) {
       evidence.last_life = now_;
       answer_probe(answer.ticket, ProbeVerdict::of_silence());
+    } else if (answer.port == Port::is_stalled) {
+      answer_probe(answer.ticket, ProbeVerdict::of_nothing());
     } else {
       bool const refused = answer.port == Port::refuses;
       answer_probe(answer.ticket,

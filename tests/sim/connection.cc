@@ -69,7 +69,6 @@ void Connection::place(TunnelId id, Link& link, std::uint16_t port, std::uint32_
   stage_.require(!placed() && !over_, "connection {} is placed while it is placed or over", id_);
   tunnel_ = id;
   port_ = port;
-  placed_at_ = stage_.time.now();
   ++placement_;
   if (error_code const error = link.open(*this, port, request)) {
     ConnectionEnd end;
@@ -82,7 +81,7 @@ void Connection::place(TunnelId id, Link& link, std::uint16_t port, std::uint32_
   end_.reset();
   waits_for_text_ = false;
   judged_ = false;
-  machine_.placed(placed_at_);
+  machine_.placed(stage_.time.now());
   if (!machine_.kept().empty()) link_->send(*this, machine_.kept());
   if (local_ended_) pass_fin();
   pump_up();

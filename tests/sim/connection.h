@@ -74,8 +74,8 @@ class Connection final : private Pair {
   TimePoint arrived() const { return arrived_; }
   TimePoint arrived_awake() const { return arrived_awake_; }
   bool accepted_by_pod(TimePoint now) const {
-    if (!placed() || !is_replied) return false;
-    return machine_.answered() || now - placed_at_ >= kAcceptedAfter;
+    if (!placed() || !is_replied()) return false;
+    return machine_.answered() || now - replied_at >= kAcceptedAfter;
   }
 
  private:
@@ -106,7 +106,6 @@ class Connection final : private Pair {
   forward::RelayMachine machine_;
   TimePoint arrived_;
   TimePoint arrived_awake_;
-  TimePoint placed_at_{};
   TunnelId tunnel_ = 0;
   std::uint16_t port_ = 0;
   Link* link_ = nullptr;

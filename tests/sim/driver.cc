@@ -390,8 +390,8 @@ void Driver::probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimeP
   auto const id = machine_.next_to_probe(asked);
   if (!id || !tunnels_.contains(*id)) return;
   if (machine_.pool().is_stalled(*id, asked)) {
-    vouch(ticket);  // no proof, but what is there stays
-    product_.checker.probe_result(id_, ticket, healthcheck::ProbeVerdict::of_silence());
+    stage_.coverage.hit("check.unknown");
+    product_.checker.probe_result(id_, ticket, healthcheck::ProbeVerdict::of_nothing());
     return;
   }
   Tunnel const& tunnel = tunnels_.at(*id);
@@ -410,9 +410,11 @@ void Driver::probed(TunnelId id, healthcheck::Ticket ticket, config::ProbeMethod
                     TimePoint deadline, healthcheck::ProbeVerdict verdict) {
   if (retired_) return;
   auto const at = tunnels_.find(id);
-  bool const unheard = !verdict.good() && verdict.error->code == Errc::timeout;
+  bool const unheard = verdict.bad() && verdict.error->code == Errc::timeout;
   if (unheard && at != tunnels_.end() && at->second.link->stalled()) {
-    verdict = healthcheck::ProbeVerdict::of_silence();
+    stage_.trace("{}: probe of tunnel {}: nothing can be known", id_, id);
+    product_.checker.probe_result(id_, ticket, healthcheck::ProbeVerdict::of_nothing());
+    return;
   }
   TimePoint const now = stage_.time.now();
   stage_.trace("{}: probe of tunnel {}: {}", id_, id, verdict.good() ? "" : verdict.error->text);
@@ -449,7 +451,7 @@ void Driver::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
     at->second.link->ping();
   }
   if (ping.tunnels.empty()) {
-    vouch(ticket);
+    vouch_if_seen(ticket);
     product_.checker.ping_result(id_, ticket, true);
     return;
   }
@@ -471,8 +473,7 @@ void Driver::heard(TunnelId id) {
     // Not within the receiving of bytes.
     stage_.time.after({}, [this, ticket] {
       if (retired_) return;
-      bool const ready = spec_.health.method == config::ProbeMethod::none;
-      if (ready || evidence().accepted_connection_open) vouch(ticket);
+      vouch_if_seen(ticket);
       product_.checker.ping_result(id_, ticket, true);
     });
   }
@@ -487,7 +488,7 @@ void Driver::ping_over(std::uint64_t number) {
     return tunnel != tunnels_.end() && tunnel->second.link->stalled();
   });
   pings_.erase(at);
-  if (stalled) vouch(ticket);
+  if (stalled) vouch_if_seen(ticket);
   product_.checker.ping_result(id_, ticket, stalled);
 }
 
@@ -760,6 +761,11 @@ bool Driver::port_has_proof() const {
 // Asked of those in use then. An answer of an older generation proves nothing.
 void Driver::vouch(healthcheck::Ticket ticket) {
   if (ticket.generation == generation_) vouched_ = stage_.time.now();
+}
+
+// An answer to a ping speaks for the port only together with what else is seen.
+void Driver::vouch_if_seen(healthcheck::Ticket ticket) {
+  if (evidence().accepted_connection_open) vouch(ticket);
 }
 
 void Driver::port_proved(TunnelId id) {

@@ -111,6 +111,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   void proved_alive(TunnelId id);
   void port_proved(TunnelId id);
   void vouch(healthcheck::Ticket ticket);
+  void vouch_if_seen(healthcheck::Ticket ticket);
   void heard(TunnelId id);
   void probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
   void probed(TunnelId id, healthcheck::Ticket ticket, config::ProbeMethod method,

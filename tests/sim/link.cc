@@ -37,7 +37,8 @@ error_code Link::open(Pair& pair, std::uint16_t port, std::uint32_t request) {
   pair.error_ = *error;
   pair.data_ = *data;
   pair.text.clear();
-  pair.text_over = pair.is_replied = pair.is_ended = false;
+  pair.text_over = pair.is_ended = false;
+  pair.replied_at = {};
   pairs_[*error] = &pair;
   pairs_[*data] = &pair;
   flush();
@@ -309,14 +310,18 @@ Pair* Link::find(StreamId stream) const {
   return at == pairs_.end() ? nullptr : at->second;
 }
 
+void Link::note_reply(Pair& pair) {
+  if (!pair.is_replied()) pair.replied_at = stage_.time.now();
+}
+
 void Link::stream_opened(StreamId, net::Headers, Fin) {
   throw Violation("the server opened a stream");
 }
 
 void Link::stream_replied(StreamId stream, net::Headers) {
   Pair* const pair = find(stream);
-  if (pair == nullptr || pair->data_ != stream || pair->is_replied) return;
-  pair->is_replied = true;
+  if (pair == nullptr || pair->data_ != stream || pair->is_replied()) return;
+  note_reply(*pair);
   pair->replied();
 }
 
@@ -324,7 +329,7 @@ void Link::stream_data(StreamId stream, Bytes bytes) {
   Pair* const pair = find(stream);
   if (pair == nullptr) return;
   if (stream == pair->data_) {
-    pair->is_replied = true;
+    note_reply(*pair);
     pair->data(bytes);
   } else {
     pair->text.append(as_text(bytes));
@@ -339,7 +344,7 @@ void Link::stream_finished(StreamId stream) {
     pair->text_over = true;
     pair->told();
   } else if (!std::exchange(pair->is_ended, true)) {
-    pair->is_replied = true;
+    note_reply(*pair);
     pair->ended(boost::asio::error::eof);
   }
 }

@@ -37,7 +37,8 @@ class Pair {
 
   std::string text;
   bool text_over = false;
-  bool is_replied = false;
+  bool is_replied() const { return replied_at != TimePoint{}; }
+  TimePoint replied_at{};
   bool is_ended = false;
 
  private:
@@ -130,6 +131,7 @@ class Link final : private net::SpdyEvents {
   void expect_deadline();
   Pair* find(net::StreamId stream) const;
   void forget(Pair& pair);
+  void note_reply(Pair& pair);
 
   Stage& stage_;
   Weather const& weather_;

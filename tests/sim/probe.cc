@@ -71,7 +71,7 @@ void Probe::conclude() {
     finish(ProbeVerdict(Error(Errc::stream_failed, "the stream was reset without a word why")));
   } else if (end_) {
     finish(ProbeVerdict(io_error(*end_, "the tunnel ended")));
-  } else if (!is_replied) {
+  } else if (!is_replied()) {
     finish(ProbeVerdict(Error(Errc::timeout, "the probe was not answered in time")));
   } else {
     finish(ProbeVerdict::of_silence());

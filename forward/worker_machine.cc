@@ -502,7 +502,8 @@ void WorkerMachine::left(TunnelInfo const& tunnel, bool was_primary, Error const
   Duration delay{};
   if (!pool_.up_in(tunnel.place)) {
     Pace& its = pace(tunnel.place);
-    if (next == Next::by_backoff) delay = its.backoff.next();
+    delay = its.backoff.next();
+    if (next == Next::at_once) delay = Duration::zero();
     its.next_dial = now + delay;
   }
   if (!was_primary) return;

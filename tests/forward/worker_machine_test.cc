@@ -368,6 +368,15 @@ TEST_F(WorkerMachineTest, GivesUpTheDialToAPodThatIsNoLongerEligible) {
   EXPECT_TRUE(actions_.empty());
 }
 
+TEST_F(WorkerMachineTest, TheDialInPlaceOfAPodThatIsGoneIsTheFirstAttempt) {
+  serving("a");
+  resolve(pod("b"), true);
+  EXPECT_EQ(only<MarkReconnecting>().attempt, 1);
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  EXPECT_EQ(only<MarkReconnecting>().attempt, 2);
+  EXPECT_GE(only<MarkReconnecting>().delay, 450ms);
+}
+
 TEST_F(WorkerMachineTest, ADeletedPodWithAKnownSuccessorIsReplacedAtOnce) {
   serving("a");
   for (char const* const next : {"b", "c", "d"}) {  // none of them ever proves life

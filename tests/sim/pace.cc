@@ -34,14 +34,14 @@ void Pace::announced(forward::MarkReconnecting const& action, Duration retry_aft
       milliseconds(0),    milliseconds(500),  milliseconds(1000), milliseconds(2000),
       milliseconds(4000), milliseconds(8000), milliseconds(10000)};
   if (!single_) return;
-  // The dial to another pod in place of one that is gone counts as none, if it is the first.
+  // The first dial to another pod in place of one that is gone waits for nothing.
   bool const other_pod = action.reason == events::Reason::pod_gone && action.delay == Duration();
   // Attempts beside a tunnel that serves count, too, but are not told.
   bool const next = action.attempt > attempt_ || anew_;
-  stage_.require(next || other_pod, "attempt {} follows attempt {}", action.attempt, attempt_);
+  stage_.require(next, "attempt {} follows attempt {}", action.attempt, attempt_);
   stage_.require(action.attempt <= std::max(failures_, 1),
                  "attempt {} after {} failures since a proof of life", action.attempt, failures_);
-  attempt_ = other_pod ? action.attempt - 1 : action.attempt;
+  attempt_ = action.attempt;
   anew_ = false;
   not_before_ = stage_.time.now() + action.delay;
   auto const step =

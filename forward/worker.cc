@@ -516,7 +516,8 @@ awaitable<void> Worker::probe(healthcheck::Ticket ticket, config::ProbeMethod me
 awaitable<healthcheck::ProbeVerdict> Worker::probe_tunnel(TunnelId id, config::ProbeMethod method,
                                                           TimePoint deadline) {
   auto const tunnel = tunnels_.at(id);
-  auto verdict = co_await tunnel->probe(next_request_++, method, deadline);
+  std::uint32_t const request = next_request_++;
+  auto verdict = co_await tunnel->probe(request, method, deadline);
   TimePoint const now = Clock::now();
   if (verdict.unknown) co_return verdict;
   machine_.probed(id, verdict.good(), now);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <map>
+#include <new>
 
 #include <boost/asio/error.hpp>
 #include <fmt/format.h>
@@ -83,7 +84,11 @@ Error tls_unavailable() {
 
 struct TlsEngine::BioCalls {
   static int write(BIO* bio, char const* data, std::size_t size, std::size_t* written) {
-    engine(bio)->append_output(as_bytes(std::string_view(data, size)));
+    try {
+      engine(bio)->append_output(as_bytes(std::string_view(data, size)));
+    } catch (std::bad_alloc const&) {  // not through OpenSSL
+      return 0;
+    }
     *written = size;
     return 1;
   }
@@ -116,7 +121,8 @@ TlsEngine::TlsEngine(SSL* ssl) : ssl_(ssl) {}
 TlsEngine::~TlsEngine() {
   // Else OpenSSL takes the end for a failure and spoils the session, which the next connection
   // resumes.
-  if (!error_ || error_ == asio::error::eof) {
+  bool const sound = !error_ || error_ == asio::error::eof;
+  if (sound && native() != nullptr) {
     ::SSL_set_shutdown(native(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   }
 }
@@ -213,8 +219,11 @@ IoResult TlsEngine::decrypt(MutableBytes into) {
 error_code TlsEngine::encrypt(Bytes bytes) {
   if (error_ && error_ != asio::error::eof) return error_;
   std::size_t const records = bytes.size() / kRecord + 1;
-  Chunk room(std::max(bytes.size() + records * kRecordOverhead, kSmallOutput));
-  output_.push_back(std::move(room));
+  try {
+    output_.emplace_back(std::max(bytes.size() + records * kRecordOverhead, kSmallOutput));
+  } catch (std::bad_alloc const&) {
+    return make_error_code(boost::system::errc::not_enough_memory);
+  }
   ::ERR_clear_error();
   std::size_t size = 0;
   int const result = ::SSL_write_ex(native(), bytes.data(), bytes.size(), &size);

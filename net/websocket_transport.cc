@@ -2,6 +2,7 @@
 #include "net/websocket_transport.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -151,7 +152,12 @@ awaitable<error_code> WebSocketTransport::write(Chunk chunk) {
 
 std::size_t WebSocketTransport::write_now(Bytes bytes) noexcept {
   if (closed_ || close_sent_ || bytes.empty() || !flush_now()) return 0;
-  Chunk framed = frame(Opcode::binary, Chunk::copy_of(bytes));
+  Chunk framed;
+  try {
+    framed = frame(Opcode::binary, Chunk::copy_of(bytes));
+  } catch (std::bad_alloc const&) {
+    return 0;
+  }
   std::size_t const taken = below_->write_now(framed.data());
   if (taken == 0) return 0;
   if (taken < framed.size()) {
@@ -163,7 +169,10 @@ std::size_t WebSocketTransport::write_now(Bytes bytes) noexcept {
 
 void WebSocketTransport::close() noexcept {
   if (closed_) return;
-  if (!close_sent_ && flush_now()) say_close(kNormalClose);
+  try {
+    if (!close_sent_ && flush_now()) say_close(kNormalClose);
+  } catch (std::bad_alloc const&) {  // then without a farewell
+  }
   closed_ = true;
   below_->close();
 }

@@ -58,6 +58,14 @@ void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   tasks_.spawn(run());
 }
 
+void Relay::place_on_ended(TunnelId tunnel) {
+  tunnel_id_ = tunnel;
+  ConnectionEnd end;
+  end.movable = machine_.movable(Errc::network);
+  end.error = Error(Errc::network, "the tunnel ended");
+  owner_.relay_left(id_, std::move(end));
+}
+
 void Relay::watch_held() {
   if (std::exchange(watching_held_, true)) return;
   tasks_.spawn(wait_for_reset(socket_, owner_, id_));

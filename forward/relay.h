@@ -56,6 +56,8 @@ class Relay final : private net::DataSink {
   // Starts the pumps through `tunnel`. relay_left follows, at once where the tunnel has ended. Not
   // while placed.
   void place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id);
+  // As place(), on a tunnel that ended meanwhile: relay_left follows at once.
+  void place_on_ended(TunnelId tunnel);
   // Takes it off its tunnel: relay_left follows with this error. Nothing while it is not placed.
   void evict(Error why);
   // Until it is placed: client_left follows if its client resets the connection.

@@ -651,7 +651,14 @@ void Worker::act(CloseTunnel const& action) {
 }
 
 void Worker::act(PlaceConnection const& action) {
-  relays_.at(action.connection)->place(tunnels_.at(action.tunnel), next_request_++);
+  Relay& relay = *relays_.at(action.connection);
+  // The first of several that are placed on a tunnel may find that it has ended.
+  auto const at = tunnels_.find(action.tunnel);
+  if (at == tunnels_.end()) {
+    relay.place_on_ended(action.tunnel);
+  } else {
+    relay.place(at->second, next_request_++);
+  }
 }
 
 void Worker::act(ResetConnection const& action) {

@@ -244,6 +244,19 @@ awaitable<void> place_on_ended(RelayTest& t) {
   co_return;
 }
 
+awaitable<void> place_on_none(RelayTest& t) {
+  t.relay_->place_on_ended(7);
+  EXPECT_EQ(t.relay_->tunnel(), 7u);
+  EXPECT_TRUE(t.end_.has_value() && t.end_->movable);
+  t.place(1);
+  EXPECT_TRUE(t.relay_->placed());
+  co_return;
+}
+
+TEST_F(RelayTest, TellsOfATunnelThatIsNoMoreAndCanBePlacedAgain) {
+  play(place_on_none);
+}
+
 TEST_F(RelayTest, TellsAtOnceThatTheTunnelHasEnded) {
   play(place_on_ended);
 }

@@ -87,6 +87,14 @@ void Connection::place(TunnelId id, Link& link, std::uint16_t port, std::uint32_
   pump_up();
 }
 
+void Connection::place_on_ended(TunnelId id) {
+  tunnel_ = id;
+  ConnectionEnd end;
+  end.error = Error(Errc::network, "the tunnel ended");
+  end.movable = machine_.movable(end.error->code);
+  owner_.relay_left(id_, std::move(end));
+}
+
 void Connection::reset() {
   stage_.require(!placed() && !over_, "connection {} is reset while it is placed or over", id_);
   over_ = true;

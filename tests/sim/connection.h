@@ -58,6 +58,7 @@ class Connection final : private Pair {
 
   void begin(ClientPlan plan);
   void place(TunnelId id, Link& link, std::uint16_t port, std::uint32_t request);
+  void place_on_ended(TunnelId id);
   void reset();
   void evict(Error why);
   // It ended as both sides wanted.

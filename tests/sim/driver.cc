@@ -312,6 +312,7 @@ void Driver::tunnel_ended(TunnelId id, error_code why) {
   stage_.require(why != Errc::ping_timeout || at->second.link->was_obstructed(),
                  "{}: tunnel {} was answered and is taken for dead", id_, id);
   tunnels_.erase(at);
+  if (carrying_out_) ended_.insert(id);
   stage_.coverage.hit("event.tunnel_closed");
   if (lived && machine_.pool().find(id) != nullptr) pace_.proved_alive();
   pace_.failed();
@@ -603,6 +604,7 @@ void Driver::relay_full(ConnectionId connection, bool full) {
 void Driver::carry_out() {
   if (carrying_out_) return;
   carrying_out_ = true;
+  ended_.clear();
   for (forward::Actions actions = machine_.take_actions(); !actions.empty();
        actions = machine_.take_actions()) {
     for (forward::Action const& action : actions) {
@@ -644,7 +646,8 @@ void Driver::act(forward::PlaceConnection const& action) {
   stage_.coverage.hit("action.PlaceConnection");
   stage_.require(!stopping_, "{}: a placement after the end", id_);
   auto const at = tunnels_.find(action.tunnel);
-  stage_.require(at != tunnels_.end() && machine_.pool().find(action.tunnel) != nullptr,
+  bool const up = at != tunnels_.end() && machine_.pool().find(action.tunnel) != nullptr;
+  stage_.require(up || ended_.contains(action.tunnel),
                  "{}: connection {} is placed on tunnel {}, which is not up", id_,
                  action.connection, action.tunnel);
   Connection* const connection = find(action.connection);
@@ -652,6 +655,10 @@ void Driver::act(forward::PlaceConnection const& action) {
                  action.connection);
   stage_.trace("{}: connection {} on tunnel {}", id_, action.connection, action.tunnel);
   if (connection->tunnel() != 0) stage_.coverage.hit("event.moved");
+  if (!up) {
+    connection->place_on_ended(action.tunnel);
+    return;
+  }
   connection->place(action.tunnel, *at->second.link, at->second.port, next_request_++);
 }
 
@@ -751,6 +758,7 @@ bool Driver::over() const {
 bool Driver::port_has_proof() const {
   // Without probes any sign of life does.
   if (spec_.health.method == config::ProbeMethod::none) return true;
+  if (evidence().accepted_connection_open) return true;
   if (vouched_ == stage_.time.now()) return true;
   return std::ranges::any_of(proved_, [this](TunnelId id) {
     auto const* const info = machine_.pool().find(id);

@@ -186,6 +186,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   TunnelId generation_ = 0;  // that was marked last
   std::vector<TimePoint> marks_;
   bool carrying_out_ = false;
+  std::set<TunnelId> ended_;  // while it carries out what was decided before
   TimePoint sleeping_until_ = kNever;
   // Kept until the schedule ends: tasks point to them.
   std::vector<std::unique_ptr<Link>> all_links_;

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What users see while the real cluster deletes, evicts and rolls out pods, and while its parts are
-// restarted: a connection every 20 ms all the while. The figures are printed. What breaks the
-// cluster's parts is done under a lock, for others may be testing there.
+// restarted: a connection every 20 ms all the while. The figures are printed.
 #include <algorithm>
-#include <fcntl.h>
 #include <string>
-#include <sys/file.h>
 #include <unistd.h>
 #include <vector>
 
@@ -28,20 +25,6 @@ constexpr char const* kNamespace = "kportal-failover";
 long long to_ms(Duration time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
 }
-
-// The parts of the cluster, for one test at a time.
-class ClusterLock {
- public:
-  ClusterLock() : descriptor_(::open("/tmp/cluster.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    EXPECT_EQ(::flock(descriptor_, LOCK_EX), 0);
-  }
-  ~ClusterLock() { ::close(descriptor_); }
-  ClusterLock(ClusterLock const&) = delete;
-  ClusterLock& operator=(ClusterLock const&) = delete;
-
- private:
-  int descriptor_;
-};
 
 void ctl(std::string const& arguments) {
   std::string const command =
@@ -211,12 +194,8 @@ class FailoverClusterTest : public ClusterTest {
     Pulse pulse(active_port(program, "x:auto"));
     ASSERT_TRUE(pulse.wait_for_asked(10));
     std::size_t const mark = program.mark();
-    TimePoint begin;
-    {
-      ClusterLock const lock;
-      begin = Clock::now();
-      break_it();
-    }
+    TimePoint const begin = Clock::now();
+    break_it();
     TimePoint const back = Clock::now();
     auto const answer = pulse.wait_for_answer(back);
     ASSERT_TRUE(answer);

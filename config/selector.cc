@@ -101,7 +101,8 @@ class SelectorParser {
     std::string_view const value = token();
     std::int64_t number = 0;  // as the API server reads it
     auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    bool const digits = !value.empty() && std::all_of(value.begin(), value.end(), is_digit);
+    // It is a label's value as well.
+    bool const digits = is_label_text(value) && std::all_of(value.begin(), value.end(), is_digit);
     if (digits && error == std::errc() && end == value.data() + value.size()) return {};
     return fmt::format("{} needs a whole number after it", in_quotes(operation));
   }

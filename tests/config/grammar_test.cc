@@ -215,6 +215,7 @@ TEST(GrammarTest, TakesSelectorsAsTheApiServerDoes) {
   }
   EXPECT_FALSE(check_selector("x>9223372036854775807"));
   EXPECT_TRUE(check_selector("x>9223372036854775808")) << "more than 64 bits";
+  EXPECT_TRUE(check_selector("x>" + std::string(63, '0') + "1")) << "longer than a label's value";
   EXPECT_TRUE(check_selector(std::string(64, 'a')));
   EXPECT_TRUE(check_selector("x=" + std::string(64, 'a')));
   EXPECT_FALSE(check_selector(k63 + "=" + k63));

@@ -329,6 +329,8 @@ class ClusterGround final : public Ground {
   ClusterGround() {
     kubectl(fmt::format("delete namespace {} --ignore-not-found", kNamespace));
     kubectl(fmt::format("create namespace {} >/dev/null", kNamespace));
+    // Until then no pod may be created in it.
+    kubectl("wait serviceaccount/default --for=create --timeout=60s >/dev/null");
     kubectl("apply -f " + dir_.write("targets.yaml", manifest()) + " >/dev/null");
     kubectl("rollout status deployment/web deployment/three --timeout=120s >/dev/null");
     kubectl("wait pod/solo --for=condition=Ready --timeout=120s >/dev/null");

@@ -27,6 +27,12 @@ Goal Goal::median_at_most(double median) {
   return goal;
 }
 
+Goal Goal::median_at_least(double median) {
+  Goal goal = median_at_most(median);
+  goal.at_least = true;
+  return goal;
+}
+
 Goal Goal::at_least_always(double worst) {
   Goal goal = at_most(worst);
   goal.at_least = true;
@@ -66,9 +72,16 @@ double Figure::median() const {
   return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+double Figure::least() const {
+  return *std::min_element(samples.begin(), samples.end());
+}
+
+double Figure::most() const {
+  return *std::max_element(samples.begin(), samples.end());
+}
+
 double Figure::worst() const {
-  auto const [least, most] = std::minmax_element(samples.begin(), samples.end());
-  return goal.at_least ? *least : *most;
+  return goal.at_least ? least() : most();
 }
 
 Verdict Figure::verdict() const {

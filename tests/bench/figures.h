@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Figures of the bench: samples, their median and worst, and whether they reach their goal. Pure:
-// who measures, and who prints, is elsewhere.
+// Figures of the benches: samples, their median and spread, and whether they reach their goal.
+// Pure: who measures, and who prints, is elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,7 @@ struct Goal {
   static Goal at_most(double worst);
   static Goal at_most(double median, double worst);
   static Goal median_at_most(double median);
+  static Goal median_at_least(double median);
   static Goal at_least_always(double worst);
   // "<= 300, worst 1000", in the figure's unit; empty without a goal.
   std::string text() const;
@@ -38,6 +39,8 @@ struct Figure {
 
   // Of at least one sample. The median of an even number is the mean of the middle two.
   double median() const;
+  double least() const;
+  double most() const;
   double worst() const;
   Verdict verdict() const;
 };
@@ -45,10 +48,10 @@ struct Figure {
 // A value as the table shows it: whole numbers as such, "never" for infinity.
 std::string shown(double value);
 
-// A fault with its figures, in the order in which they were first added.
+// What is measured together, with its figures in the order in which they were first added.
 struct Row {
   std::string name;
-  std::string fault;
+  std::string what;
   std::vector<Figure> figures;
   std::vector<std::string> notes;
 

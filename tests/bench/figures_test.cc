@@ -30,6 +30,8 @@ TEST(FiguresTest, AGoalIsReachedByMedianAndWorst) {
   EXPECT_EQ(figure(Goal::at_most(300, 1000), {250, 301, 1000}).verdict(), Verdict::missed);
   EXPECT_EQ(figure(Goal::at_most(300, 1000), {250, 300, 1001}).verdict(), Verdict::missed);
   EXPECT_EQ(figure(Goal::median_at_most(150), {10, 20, 9000}).verdict(), Verdict::ok);
+  EXPECT_EQ(figure(Goal::median_at_least(1.4), {1, 1.4, 9}).verdict(), Verdict::ok);
+  EXPECT_EQ(figure(Goal::median_at_least(1.4), {1, 1.3, 9}).verdict(), Verdict::missed);
   EXPECT_EQ(figure(Goal::at_least_always(90), {99, 90}).verdict(), Verdict::ok);
   EXPECT_EQ(figure(Goal::at_least_always(90), {99, 89.9}).verdict(), Verdict::missed);
   EXPECT_EQ(figure(Goal::none(), {99}).verdict(), Verdict::none);
@@ -54,6 +56,7 @@ TEST(FiguresTest, ARowKeepsTheOrderOfItsFigures) {
 TEST(FiguresTest, GoalsAndValuesAreShort) {
   EXPECT_EQ(Goal::at_most(300, 1000).text(), "<= 300, worst 1000");
   EXPECT_EQ(Goal::median_at_most(150).text(), "median <= 150");
+  EXPECT_EQ(Goal::median_at_least(1.4).text(), "median >= 1.4");
   EXPECT_EQ(Goal::at_least_always(90).text(), ">= 90");
   EXPECT_EQ(shown(0.004), "0");
   EXPECT_EQ(shown(8.1234), "8.12");

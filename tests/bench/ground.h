@@ -6,30 +6,17 @@
 #pragma once
 
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
+#include "tests/bench/place.h"
 #include "tests/e2e/program.h"
 
 namespace kportal::bench {
 
-// Ends a row: what it needs is not there. What a fault does to the program is never this.
-class CannotMeasure : public std::runtime_error {
+class Ground : public Place {
  public:
-  using std::runtime_error::runtime_error;
-};
-
-class Ground {
- public:
-  virtual ~Ground() = default;
-
-  virtual std::string_view name() const = 0;
-  // Path and namespace for the program's configuration.
-  virtual std::string kubeconfig() const = 0;
-  virtual std::string name_space() const = 0;
-
   struct Replaced {
     std::string old;
     TimePoint ready;  // when the replacement was

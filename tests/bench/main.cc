@@ -3,12 +3,8 @@
 // cluster, and prints it as a table. A figure that is missed is a result, not a failure; the exit
 // code is 1 only where something could not be measured.
 #include <algorithm>
-#include <atomic>
 #include <csignal>
-#include <cstdio>
-#include <fstream>
 #include <iostream>
-#include <thread>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -34,26 +30,6 @@ std::string names() {
   return text;
 }
 
-// In a thread of its own: a row may send its thread into another network.
-Measured measure(RowKind const& kind, Ground& ground, int repeat) {
-  Measured measured;
-  measured.row.name = kind.name;
-  measured.row.fault = kind.fault;
-  TimePoint const begin = Clock::now();
-  std::string const load = load_now();
-  std::thread thread([&] {
-    try {
-      kind.measure(ground, Repeats(repeat), measured.row);
-    } catch (CannotMeasure const& cannot) {
-      measured.error = cannot.what();
-    }
-  });
-  thread.join();
-  measured.load = load + ", then " + load_now();
-  measured.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  return measured;
-}
-
 std::vector<Measured> measure_all(Options const& options) {
   std::vector<Measured> all;
   std::unique_ptr<Ground> ground;
@@ -63,7 +39,12 @@ std::vector<Measured> measure_all(Options const& options) {
     }
     if (!ground) ground = options.cluster ? make_cluster_ground() : make_lab_ground();
     std::cerr << kind.name << " ..." << std::endl;
-    all.push_back(measure(kind, *ground, options.repeat));
+    Row row;
+    row.name = kind.name;
+    row.what = kind.what;
+    all.push_back(measure_row(std::move(row), [&](Row& measured) {
+      kind.measure(*ground, Repeats(options.repeat), measured);
+    }));
     std::cerr << table({all.back()}) << std::endl;
     if (!options.cluster) ground.reset();  // a fresh lab for each row
   }
@@ -78,17 +59,7 @@ int run(Options const& options) {
     std::cerr << "cannot measure: " << cannot.what() << "\n";
     return 1;
   }
-  char const* const ground = options.cluster ? "cluster" : "lab";
-  std::cout << "faults, " << ground << "; " << machine() << "\n\n" << table(all);
-  if (!options.json.empty()) {
-    std::ofstream file(options.json);
-    file << json(ground, all) << std::flush;
-    if (!file) {
-      std::cerr << "cannot write " << options.json << "\n";
-      return 1;
-    }
-  }
-  return std::ranges::all_of(all, [](Measured const& each) { return each.error.empty(); }) ? 0 : 1;
+  return report(fmt::format("faults, {}", options.cluster ? "cluster" : "lab"), all, options.json);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What the bench prints: the machine, the table of the rows that were measured, and the same as
-// JSON. Pure, but for the look at the machine.
+// How a bench runs a row, and what it prints: the machine, the table of the rows that were
+// measured, and the same as JSON.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,14 @@ struct Measured {
   std::string error;   // why it could not be measured; empty if it was
 };
 
-// The load averages, as the kernel shows them.
-std::string load_now();
-// Cores, processor, kernel.
-std::string machine();
+// In a thread of its own, for a row may send its thread into another network. The row's name and
+// what it is are set. CannotMeasure is what ends up as `error`.
+Measured measure_row(Row row, std::function<void(Row&)> const& measure);
 
 std::string table(std::vector<Measured> const& rows);
-std::string json(std::string_view ground, std::vector<Measured> const& rows);
+// Prints all of it under `title`, and writes the JSON where a path is given. The exit code: 1 if a
+// row could not be measured, or the file not be written.
+int report(std::string const& title, std::vector<Measured> const& rows,
+           std::string const& json_path);
 
 }  // namespace kportal::bench

@@ -27,7 +27,7 @@ class Repeats {
 
 struct RowKind {
   std::string_view name;
-  std::string_view fault;
+  std::string_view what;
   void (*measure)(Ground& ground, Repeats repeats, Row& row);  // throws CannotMeasure
 };
 

@@ -9,21 +9,22 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::vector<std::string> arguments(test::TempDir const& dir, Ground& ground,
+std::vector<std::string> arguments(test::TempDir const& dir, Place const& place,
                                    std::vector<std::string> const& forwards,
                                    std::string const& head) {
   std::string text = fmt::format(
       "{}contexts:\n  - name: \"\"\n    kubeconfig: {}\n    namespaces:\n      - name: {}\n"
       "        forwards:\n",
-      head, ground.kubeconfig(), ground.name_space());
+      head, place.kubeconfig(), place.name_space());
   for (std::string const& forward : forwards) text += "          - { " + forward + " }\n";
   return {"up", "-f", dir.write("forwards.yaml", text), "--log-format", "json"};
 }
 
 }  // namespace
 
-Up::Up(Ground& ground, std::vector<std::string> const& forwards, std::string const& head)
-    : program_(arguments(dir_, ground, forwards, head)) {}
+Up::Up(Place const& place, std::vector<std::string> const& forwards, std::string const& head,
+       test::ProgramOptions options)
+    : program_(arguments(dir_, place, forwards, head), std::move(options)) {}
 
 std::uint16_t Up::active_port(std::string const& forward) {
   auto const* const change = program_.wait_for_status(forward, events::Status::active, 60s);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Up: the program, started by `up` on forwards of a ground, and what the rows ask of its events.
+// Up: the program, started by `up` on forwards of a place, and what the rows ask of its events.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/bench/ground.h"
+#include "tests/bench/place.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/temp_dir.h"
 
@@ -21,11 +21,13 @@ class Up {
  public:
   // Forwards as flow mappings without braces; `head` comes before `contexts:`. All that is not said
   // there is as the defaults.
-  Up(Ground& ground, std::vector<std::string> const& forwards, std::string const& head = {});
+  Up(Place const& place, std::vector<std::string> const& forwards, std::string const& head = {},
+     test::ProgramOptions options = {});
 
   // Waits until the forward is Active. Throws CannotMeasure if it is not within a minute.
   std::uint16_t active_port(std::string const& forward);
   test::Program& program() { return program_; }
+  pid_t pid() const { return program_.pid(); }
 
   // When the status of the forward changed to (not to, with `leaves`) this one: the first such
   // change from line `from` on.

@@ -72,7 +72,9 @@ Program::Program(std::vector<std::string> arguments, ProgramOptions options) {
   EXPECT_EQ(::pipe2(stop_, O_CLOEXEC), 0);
   std::vector<std::string> words = options.wrapper;
   char const* const other = std::getenv("KPORTAL_PROGRAM");
-  words.emplace_back(other == nullptr ? KPORTAL_PROGRAM : other);
+  words.emplace_back(!options.program.empty() ? options.program.c_str()
+                     : other != nullptr       ? other
+                                              : KPORTAL_PROGRAM);
   words.insert(words.end(), arguments.begin(), arguments.end());
   spawn(std::move(words), options, streams);
   for (int const fd : {streams.input[0], streams.output[1], streams.errors[1]}) ::close(fd);

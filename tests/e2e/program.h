@@ -21,6 +21,7 @@
 namespace kportal::test {
 
 struct ProgramOptions {
+  std::string program;  // another one than the built one; empty = that
   std::vector<std::string>
       environment;                   // NAME=value, beside PATH, HOME and the sanitizers' options
   std::optional<std::string> input;  // what standard input holds; none = /dev/null

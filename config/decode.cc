@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "config/duration.h"
 #include "config/grammar.h"
 #include "config/reader.h"
 #include "config/validate.h"
@@ -45,6 +46,9 @@ constexpr Keys kForwardKeys = {"resource", "selector", "port",        "localPort
                                "lazy",     "disabled", "healthCheck", "halfClose", "httpLog"};
 constexpr Keys kHttpLogKeys = {"enabled", "logFile", "filterPath", "maxBodySize", "includeHeaders"};
 
+// A connection that the application resets ends one second later for us: the runtime waits that
+// long for the other direction (protocol.md 3.3). The rest is for the way.
+constexpr milliseconds kResetIsTold{1'200};
 constexpr int kMaxTunnels = 256;
 constexpr int kMaxBodySize = 1 << 30;
 
@@ -58,6 +62,13 @@ std::string without_indexes(std::string_view path) {
     if (c == ']') inside = false;
   }
   return out;
+}
+
+std::string short_timeout(milliseconds timeout) {
+  return fmt::format(
+      "with a timeout of {}, data-transfer cannot see that an application resets its connections: "
+      "a container runtime tells of it 1s later; write {} or more, or method: tcp-dial",
+      format_duration(timeout), format_duration(kResetIsTold));
 }
 
 // How kNotYet writes a value.
@@ -120,6 +131,7 @@ class Decoder {
   void address(Value const& item, ForwardSpec& spec);
   void tags(Value const& at, ForwardSpec& spec);
   void options(Value const& at, ForwardSpec& spec);
+  void look_at_timeout(Value const& at, HealthCheck const& health);
   void http_log(Value const& at);
   void note_not_yet(Value const& at, std::string_view word);
   std::string absolute(std::string const& path, std::string const& base_dir) const;
@@ -134,6 +146,7 @@ class Decoder {
   Origins origins_;
   std::vector<PlacedForward> forwards_;
   std::optional<std::pair<std::size_t, Place>> no_contexts_;  // the first `contexts: []`
+  std::optional<milliseconds> short_timeout_;  // of a forward that says nothing of it
 };
 
 Value root_of(Tree const& tree) {
@@ -172,6 +185,11 @@ Config Decoder::finish() {
   if (forwards_.empty() && no_contexts_) {
     warnings_.add(no_contexts_->first, no_contexts_->second,
                   "contexts: is empty, so there is nothing to forward yet");
+  }
+  auto const timeout = origins_.find("healthCheck.timeout");
+  if (short_timeout_ && timeout != origins_.end()) {
+    auto const& [file, place] = timeout->second;
+    warnings_.add(file, place, "healthCheck.timeout: " + short_timeout(*short_timeout_));
   }
   Config config;
   config.reliability = reliability_;
@@ -439,7 +457,18 @@ void Decoder::options(Value const& at, ForwardSpec& spec) {
   boolean(at, "disabled", spec.disabled, nullptr);
   word(at, "halfClose", spec.half_close, std::array{HalfClose::pass, HalfClose::hold}, nullptr);
   if (auto const block = reader_->find(at, "healthCheck")) health(*block, spec.health, nullptr);
+  look_at_timeout(at, spec.health);
   if (auto const block = reader_->find(at, "httpLog")) http_log(*block);
+}
+
+void Decoder::look_at_timeout(Value const& at, HealthCheck const& health) {
+  if (health.method != ProbeMethod::data_transfer || health.timeout >= kResetIsTold) return;
+  auto const block = reader_->find(at, "healthCheck");
+  for (std::string_view const key : {"timeout", "method"}) {
+    auto const own = block ? reader_->find(*block, key) : std::optional<Value>();
+    if (own) return reader_->warn(*own, short_timeout(health.timeout));
+  }
+  short_timeout_ = health.timeout;
 }
 
 // true, false, or a mapping that is off unless it says `enabled: true`.

@@ -60,6 +60,7 @@ FileState file_state(std::string const& path) {
   FileState out;
   out.stat = file_stat(path);
   auto const text = read_file(path);
+  out.unread = text.has_error() && out.stat != FileStat();
   out.content_hash = fnv1a(text ? *text : text.error().text);
   return out;
 }

@@ -24,6 +24,7 @@ struct FileStat {
 // hence the content too.
 struct FileState {
   FileStat stat;
+  bool unread = false;  // it is there, but why it cannot be read may pass without a trace in stat
   std::uint64_t content_hash = 0;
   bool operator==(FileState const&) const = default;
 };

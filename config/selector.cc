@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -40,8 +39,10 @@ class SelectorParser {
   }
 
  private:
-  static bool is_special(char c) { return std::strchr("=!(),><", c) != nullptr; }
-  static bool is_blank(char c) { return std::strchr(" \t\r\n", c) != nullptr; }
+  static bool is_special(char c) { return is_one_of("=!(),><", c); }
+  static bool is_blank(char c) { return is_one_of(" \t\r\n", c); }
+  // Not strchr(), which finds a NUL in every string.
+  static bool is_one_of(std::string_view all, char c) { return all.find(c) != all.npos; }
 
   // "" at the end. Operators are as long as they can be.
   std::string_view peek() const {

@@ -40,7 +40,7 @@ class Watcher::Impl {
 
   void arm();
   States states() const;
-  bool stats_differ() const;
+  bool may_differ() const;
   asio::awaitable<void> settle();
 
   std::vector<std::string> const files_;
@@ -64,9 +64,11 @@ Watcher::Impl::States Watcher::Impl::states() const {
   return out;
 }
 
-bool Watcher::Impl::stats_differ() const {
+// Without reading what could be read. A file that was changed while no descriptor was left looks as
+// it did then, once it can be read.
+bool Watcher::Impl::may_differ() const {
   for (std::size_t at = 0; at < files_.size(); ++at) {
-    if (file_stat(files_[at]) != reported_[at].stat) return true;
+    if (reported_[at].unread || file_stat(files_[at]) != reported_[at].stat) return true;
   }
   return false;
 }
@@ -84,7 +86,7 @@ asio::awaitable<void> Watcher::Impl::changed() {
       }
     }
     bool const notified = co_await notifier_.wait_until(Clock::now() + kPoll);
-    look = notified || stats_differ();
+    look = notified || may_differ();
   }
 }
 

@@ -222,6 +222,11 @@ TEST(GrammarTest, TakesSelectorsAsTheApiServerDoes) {
   std::string many = "x";
   while (many.size() < 4'096) many += ",x";
   EXPECT_TRUE(check_selector(many)) << "too long";
+  // The API server would take it for the end, and select more than the file seems to say.
+  using std::string_view_literals::operator""sv;
+  for (auto const text : {"x=a\0"sv, "x=a\0,y=b"sv, "\0x"sv, "x in (a,\0)"sv, "x\0"sv}) {
+    EXPECT_TRUE(check_selector(text)) << text.size();
+  }
 }
 
 TEST(GrammarTest, SaysWhatIsWrongWithASelector) {

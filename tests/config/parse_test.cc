@@ -592,6 +592,35 @@ TEST(ParseTest, WarnsAboutWhatDoesNothingYet) {
                           "httpLog: true: not supported yet, ignored"));
 }
 
+// A runtime tells of a reset one second after it; until then it looks like silence, which is good.
+TEST(ParseTest, WarnsAboutATimeoutThatHidesResets) {
+  std::string const why =
+      "data-transfer cannot see that an application resets its connections: a container runtime "
+      "tells of it 1s later; write 1.2s or more, or method: tcp-dial";
+  auto const told = [&](std::string const& where, std::string const& key, std::string const& time) {
+    return where + key + ": with a timeout of " + time + ", " + why;
+  };
+  std::string const own = std::string(kForward) + "healthCheck.";
+  EXPECT_THAT(warnings_of(full_forward("healthCheck: {timeout: 1199ms}")),
+              ElementsAre(told("f.yaml:7:30: ", own + "timeout", "1.199s")));
+  EXPECT_THAT(warnings_of(full_forward("healthCheck: {timeout: 1.2s}")), IsEmpty());
+  EXPECT_THAT(warnings_of(full_forward("healthCheck: {timeout: 1ms, method: tcp-dial}")),
+              IsEmpty());
+  EXPECT_THAT(warnings_of(full_forward("healthCheck: {timeout: 1ms, method: none}")), IsEmpty());
+  // Once for all that inherit it, where it stands; not if none does.
+  EXPECT_THAT(
+      warnings_of("healthCheck: {timeout: 1s}\n" +
+                  two_forwards("localPort: 1", "localPort: 2, healthCheck: {interval: 1s}")),
+      ElementsAre(told("f.yaml:1:24: ", "healthCheck.timeout", "1s")));
+  std::string const dials = "healthCheck: {timeout: 1s, method: tcp-dial}\n";
+  EXPECT_THAT(warnings_of(dials + full_forward("tags: []")), IsEmpty());
+  EXPECT_THAT(warnings_of(dials + full_forward("healthCheck: {method: data-transfer}")),
+              ElementsAre(told("f.yaml:8:29: ", own + "method", "1s")));
+  EXPECT_THAT(
+      warnings_of("healthCheck: {timeout: 1s}\n" + full_forward("healthCheck: {method: tcp-dial}")),
+      IsEmpty());
+}
+
 TEST(ParseTest, WarnsAboutOtherThanLoopbackAddresses) {
   EXPECT_THAT(
       warnings_of(full_forward("address: 0.0.0.0")),
@@ -625,7 +654,7 @@ std::string one_forward(std::string const& keys) {
 TEST(ParseTest, MergesFiles) {
   ParseOutcome const outcome = parse(
       {source("a", "healthCheck: {interval: 5s}\n" + one_forward("localPort: 1")),
-       source("b", "healthCheck: {timeout: 1s, interval: 5000ms}\n" + one_forward("localPort: 2")),
+       source("b", "healthCheck: {timeout: 4s, interval: 5000ms}\n" + one_forward("localPort: 2")),
        source("c", "contexts: []")},
       environment());
   EXPECT_THAT(texts(outcome.problems), IsEmpty());
@@ -634,7 +663,7 @@ TEST(ParseTest, MergesFiles) {
   ASSERT_EQ(outcome.config->forwards.size(), 2U);
   for (ForwardSpec const& forward : outcome.config->forwards) {
     EXPECT_EQ(forward.health.interval, seconds(5));
-    EXPECT_EQ(forward.health.timeout, seconds(1));
+    EXPECT_EQ(forward.health.timeout, seconds(4));
   }
   EXPECT_EQ(outcome.config->forwards[0].kubeconfig, "/a/k");
   EXPECT_EQ(outcome.config->forwards[1].kubeconfig, "/b/k");

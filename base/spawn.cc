@@ -328,14 +328,20 @@ awaitable<boost::system::result<ChildEnd>> Spawner::run(ChildCommand command, Ti
   if (!output) co_return output.error();
   auto errors = make_pipe();
   if (!errors) co_return errors.error();
+  // For what looks after the child: one that is started and ended for want of it may have used up a
+  // credential that is good for one time.
+  Descriptor reserve(::fcntl(output->reader.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (reserve.get() < 0) co_return system_error(errno);
   bool const own_group = !command.on_terminal;
   bool const errors_shown = shows_errors(command);
   auto on_errors = std::move(command.on_errors);
   auto const pid = start(std::move(command), output->writer.get(), errors->writer.get());
   if (!pid) co_return pid.error();
+  reserve = Descriptor();
   int const exit = open_exit_descriptor(*pid);
   if (exit < 0) {
-    // No such call on this system, or no descriptor left: a child that nobody could look after.
+    // No such call on this system, or another thread has the descriptor: nobody could look after
+    // it.
     int const number = errno;
     ::kill(*pid, SIGKILL);
     ::waitpid(*pid, nullptr, 0);

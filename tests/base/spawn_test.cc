@@ -36,6 +36,13 @@ bool has_children() {
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
 }
 
+// Children that were waited for have left their page faults in this count.
+long faults_of_children() {
+  rusage usage{};
+  ::getrusage(RUSAGE_CHILDREN, &usage);
+  return usage.ru_minflt;
+}
+
 class SpawnTest : public test::LoopFixture {
  protected:
   void SetUp() override {
@@ -145,6 +152,40 @@ TEST_F(SpawnTest, TellsWhyNothingStarted) {
   EXPECT_EQ(result_of(command).error(), boost::system::errc::permission_denied);
   std::filesystem::permissions(command.program, std::filesystem::perms::owner_all);
   EXPECT_EQ(result_of(command).error(), boost::system::errc::executable_format_error);
+}
+
+// While it lives this process gets no more than so many descriptors.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    std::vector<int> taken;
+    for (int i = 0; i <= count; ++i) taken.push_back(::dup(STDIN_FILENO));
+    for (int const each : taken) ::close(each);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(taken.back());
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FewDescriptors(FewDescriptors const&) = delete;
+  FewDescriptors& operator=(FewDescriptors const&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// Not even for a moment: it may use up what is good for one time.
+TEST_F(SpawnTest, WithoutDescriptorsNothingIsStarted) {
+  int count = 0;
+  for (; count < 20; ++count) {
+    long const before = faults_of_children();
+    FewDescriptors const few(count);
+    auto const end = result_of(shell("exit 0"));
+    if (end) break;
+    EXPECT_EQ(end.error(), boost::system::errc::too_many_files_open);
+    EXPECT_EQ(faults_of_children(), before) << count << " descriptors: a child was started";
+  }
+  EXPECT_EQ(count, 5);  // two pipes and what tells of its end
 }
 
 TEST_F(SpawnTest, TheChildHasThreeDescriptorsDefaultSignalsAndAnEmptyMask) {

@@ -87,6 +87,10 @@ void TaskGroup::cancel(Member& member) {
   if (member.started) member.signal.emit(asio::cancellation_type::terminal);
 }
 
+bool TaskGroup::contains(TaskId task) const {
+  return std::ranges::find(tasks_, task, &Member::id) != tasks_.end();
+}
+
 awaitable<void> TaskGroup::join() {
   while (!tasks_.empty()) {
     auto const [ignored] = co_await emptied_.async_wait(asio::as_tuple(asio::use_awaitable));

@@ -39,6 +39,8 @@ class TaskGroup {
   // Returns when no task is left. Not from a task of this group.
   awaitable<void> join();
 
+  // Whether it has not ended.
+  bool contains(TaskId task) const;
   bool empty() const { return tasks_.empty(); }
   std::size_t size() const { return tasks_.size(); }
 

@@ -37,7 +37,7 @@ void examine_local_port(boost::asio::any_io_executor executor, config::ForwardSp
   if (opened.error().code != Errc::port_in_use) {
     return hops.fail(HopName::local_port, watch.took(), opened.error());
   }
-  auto const owner = forward::find_port_owner(spec.local_port);
+  auto const owner = forward::find_port_owner(spec.addresses, spec.local_port);
   if (owner && owner->process == kOwnName) {
     hops.ok(
         HopName::local_port, watch.took(),

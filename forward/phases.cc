@@ -18,6 +18,8 @@ std::string_view word_of(Phase phase) {
       return "dialling";
     case Phase::close:
       return "closing a tunnel";
+    case Phase::end:
+      return "ending a connection";
   }
   return "";
 }

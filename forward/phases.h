@@ -18,12 +18,13 @@ enum class Phase {
   turn,     // the worker's own loop sleeps, and wakes when it meant to
   resolve,  // the cluster's first word on where to forward
   dial,     // from its turn at the gate to the tunnel
-  close     // of a tunnel, from the wish to its end
+  close,    // of a tunnel, from the wish to its end
+  end       // of a relay, from the end of what it relays
 };
 
 struct Overrun {
   Phase phase{};
-  std::uint64_t id = 0;  // of the tunnel
+  std::uint64_t id = 0;  // of the tunnel, or the connection
   Duration took{};
 };
 

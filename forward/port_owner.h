@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace kportal::forward {
@@ -14,7 +15,10 @@ struct PortOwner {
   int pid = 0;
 };
 
-// Nothing where the system does not show it (another user's process). Takes milliseconds.
-std::optional<PortOwner> find_port_owner(std::uint16_t port);
+// Of those that listen on the port, one that is in the way of these addresses (as in
+// net::Listener::open). Nothing where the system does not show it (another user's process). Takes
+// milliseconds.
+std::optional<PortOwner> find_port_owner(std::span<std::string const> addresses,
+                                         std::uint16_t port);
 
 }  // namespace kportal::forward

@@ -4,7 +4,7 @@
 
 namespace kportal::forward {
 
-std::optional<PortOwner> find_port_owner(std::uint16_t) {
+std::optional<PortOwner> find_port_owner(std::span<std::string const>, std::uint16_t) {
   return std::nullopt;
 }
 

@@ -16,6 +16,8 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 // Until then a silent connection is not known to have been accepted: runtimes answer the stream
 // before they dial the pod's port.
 constexpr Duration kAcceptedAfter = std::chrono::seconds(1);
+// That cancelled pumps have ended is looked for this often.
+constexpr Duration kLook = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -54,8 +56,8 @@ void Relay::place(std::shared_ptr<Tunnel> tunnel, std::uint32_t request_id) {
   machine_.placed(Clock::now());
   stopping_up_ = false;
   up_running_ = true;
-  tasks_.spawn(pump_up());
-  tasks_.spawn(run());
+  up_ = tasks_.spawn(pump_up());
+  run_ = tasks_.spawn(run());
 }
 
 void Relay::place_on_ended(TunnelId tunnel) {
@@ -82,9 +84,26 @@ awaitable<void> Relay::wait_for_reset(asio::ip::tcp::socket& socket, RelayOwner&
 void Relay::evict(Error why) {
   if (!placed()) return;
   evicted_ = std::move(why);
+  owner_.relay_ending(id_);
   stream_->data().reset();
   error_code ignored;
   socket_.cancel(ignored);
+}
+
+void Relay::abandon(Error why) {
+  if (!placed()) return;
+  tasks_.cancel(run_);
+  tasks_.cancel(up_);
+  run_ = tasks_.spawn(leave_when_over(run_, std::move(why)));
+}
+
+awaitable<void> Relay::leave_when_over(TaskGroup::TaskId cancelled, Error why) {
+  while (tasks_.contains(cancelled) || tasks_.contains(up_)) {
+    co_await sleep_until(Clock::now() + kLook);
+  }
+  ConnectionEnd end;
+  end.error = std::move(why);
+  leave(std::move(end));
 }
 
 void Relay::reset() {
@@ -137,9 +156,10 @@ awaitable<void> Relay::run() {
   error_code ended;
   try {
     ended = co_await pump_down();
-  } catch (std::bad_alloc const&) {  // it ends this connection only
+  } catch (std::bad_alloc const&) {
     local_failed();
   }
+  owner_.relay_ending(id_);
   ConnectionEnd end = co_await judge(ended);
   stream_->data().set_sink(nullptr);
   if (!end.error && !local_failed_) {
@@ -148,6 +168,10 @@ awaitable<void> Relay::run() {
     co_await linger();
   }
   co_await end_pump_up();
+  leave(std::move(end));
+}
+
+void Relay::leave(ConnectionEnd end) {
   stream_.reset();
   tunnel_.reset();
   owner_.relay_left(id_, std::move(end));  // may destroy this
@@ -220,14 +244,12 @@ awaitable<ConnectionEnd> Relay::judge(error_code end) {
 }
 
 awaitable<void> Relay::pump_up() {
-  error_code const resent = co_await resend_kept();
-  if (!resent) {
-    try {
-      co_await read_local();
-    } catch (std::bad_alloc const&) {
-      local_failed();
-    }
-    co_await pass_fin();
+  try {
+    error_code const resent = co_await resend_kept();
+    if (!resent) co_await read_local();
+    if (!resent) co_await pass_fin();
+  } catch (std::bad_alloc const&) {  // it ends this connection only
+    local_failed();
   }
   up_running_ = false;
   up_ended_.set();

@@ -25,6 +25,9 @@ namespace kportal::forward {
 class RelayOwner {
  public:
   virtual ~RelayOwner() = default;
+  // What it relayed is over, or it was evicted: relay_left follows, after kErrorTextWait and
+  // kLinger at the most.
+  virtual void relay_ending(ConnectionId connection) = 0;
   // The relay is off its tunnel: over, or waiting to be placed again or reset. No pump runs any
   // more.
   virtual void relay_left(ConnectionId connection, ConnectionEnd end) = 0;
@@ -60,6 +63,9 @@ class Relay final : private net::DataSink {
   void place_on_ended(TunnelId tunnel);
   // Takes it off its tunnel: relay_left follows with this error. Nothing while it is not placed.
   void evict(Error why);
+  // Its end hangs by a fault of ours: what still runs of it is cancelled, and relay_left follows
+  // with this error. Nothing while it is not placed.
+  void abandon(Error why);
   // Until it is placed: client_left follows if its client resets the connection.
   void watch_held();
   // Ends the local side with a reset. Not while placed.
@@ -78,6 +84,8 @@ class Relay final : private net::DataSink {
   static awaitable<void> wait_for_reset(asio::ip::tcp::socket& socket, RelayOwner& owner,
                                         ConnectionId id);
   awaitable<void> run();
+  void leave(ConnectionEnd end);
+  awaitable<void> leave_when_over(TaskGroup::TaskId cancelled, Error why);
   awaitable<error_code> pump_down();
   awaitable<ConnectionEnd> judge(error_code end);
   awaitable<void> pump_up();
@@ -103,6 +111,8 @@ class Relay final : private net::DataSink {
   std::unique_ptr<net::PortStream> stream_;
   Wakeup up_wake_;  // for pump_up, while it waits to pass the end of stream
   Wakeup up_ended_;
+  TaskGroup::TaskId run_ = 0;  // in tasks_
+  TaskGroup::TaskId up_ = 0;   // likewise: pump_up
   bool watching_held_ = false;
   bool up_running_ = false;
   bool stopping_up_ = false;

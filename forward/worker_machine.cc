@@ -195,6 +195,7 @@ void WorkerMachine::proved_alive(TunnelId tunnel) {
   if (info == nullptr) return;
   Pace& its = pace(info->place);
   its.backoff.reset();
+  its.pod_unknown = false;
   if (info->spare) its.spare_backoff.reset();
 }
 
@@ -301,8 +302,10 @@ void WorkerMachine::network_back(TimePoint now) {
   for (auto& [place, pace] : paces_) {
     pace.backoff.reset();
     pace.spare_backoff.reset();
+    pace.pod_unknown = false;
   }
   failures_.clear();
+  warm_at_ = now + kWarmUp;
   hurry(now);
 }
 
@@ -528,15 +531,30 @@ void WorkerMachine::lost(Reason reason, std::string message, TunnelInfo const& t
 
 void WorkerMachine::attempt_failed(Place const& place, Error const& error, TimePoint now) {
   Pace& its = pace(place);
+  // The watch knows the pod. A kubelet that has just started does not for some seconds: it is back,
+  // and soon it will.
+  bool const is_back = error.code == Errc::not_found && !its.pod_unknown;
+  its.pod_unknown = its.pod_unknown || is_back;
+  if (is_back && its.backoff.attempts() > 1) {
+    its.backoff.reset();
+    its.backoff.next();  // but not at once
+  }
   Duration delay = its.backoff.next();
   bool const quiet = pool_.primary().has_value() || others_may_come();
   if (!quiet) report(error);
-  if (!quiet && final_) delay = kPermanentRetry;
+  if (!quiet && final_) delay = final_delay(error.code, delay, now);
   delay = std::max<Duration>(delay, error.retry_after);
   its.next_dial = now + delay;
   if (quiet) return;
   actions_.emplace_back(
       MarkReconnecting{events::reason_of(error.code), error.text, its.backoff.attempts(), delay});
+}
+
+Duration WorkerMachine::final_delay(Errc code, Duration by_backoff, TimePoint now) const {
+  bool const login = code == Errc::unauthorized;
+  bool const may_pass = login || code == Errc::forbidden || code == Errc::not_found;
+  if (!may_pass || now >= warm_at_) return kPermanentRetry;
+  return std::clamp(by_backoff, login ? kLoginRetry : kSoonest, kPermanentRetry);
 }
 
 // Nobody is told: there is another one, and who waited for this one shares that.

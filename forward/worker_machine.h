@@ -101,6 +101,12 @@ class WorkerMachine {
   static constexpr std::size_t kReservedDials = DialBudget::kReserved;
   // Errors that waiting alone does not mend are tried this often.
   static constexpr Duration kPermanentRetry = std::chrono::seconds(10);
+  // For so long after the network is back they are tried by back-off, as all others: an API server
+  // that starts again forbids everything until it has read its rules. Not at once, and a login that
+  // was refused no sooner than this.
+  static constexpr Duration kWarmUp = std::chrono::seconds(30);
+  static constexpr Duration kSoonest = std::chrono::milliseconds(500);
+  static constexpr Duration kLoginRetry = std::chrono::seconds(2);
   // A pod that refused a connection or a probe gets no new ones for this long, while others do not.
   static constexpr Duration kShun = std::chrono::seconds(10);
 
@@ -198,6 +204,7 @@ class WorkerMachine {
     Backoff backoff;
     TimePoint next_dial{};
     TimePoint next_replacement{};
+    bool pod_unknown = false;  // since the last proof of life the server said so
     Backoff spare_backoff;
     TimePoint next_spare{};
 
@@ -233,6 +240,7 @@ class WorkerMachine {
             TimePoint now);
   void lost(events::Reason reason, std::string message, TunnelInfo const& tunnel, Duration delay);
   void attempt_failed(Place const& place, Error const& error, TimePoint now);
+  Duration final_delay(Errc code, Duration by_backoff, TimePoint now) const;
   void spare_failed(Place const& place, Duration at_least, TimePoint now);
   bool others_may_come() const;
   void report(Error const& error);
@@ -256,7 +264,8 @@ class WorkerMachine {
   std::map<std::string, int> failures_;
   events::Reason failing_ = events::Reason::none;  // of the last attempt; none after a success
   std::string failing_text_;
-  bool final_ = false;  // of the last attempt: nothing is held for it
+  bool final_ = false;                    // of the last attempt: nothing is held for it
+  TimePoint warm_at_ = TimePoint::min();  // until then a server may have to read its rules
   DialBudget budget_;
   TimePoint spare_due_ = kNever;  // when a spare that is wanted may be dialled
   Actions actions_;

@@ -181,8 +181,8 @@ void HealthTracker::probe_result(Ticket ticket, ProbeVerdict const& verdict,
   probe_.reset();
   last_probe_end_ = now;
   if (verdict.unknown) {
-    probe_again_later(now);
-  } else if (verdict.good() && verdict.silent && port_bad_ && !probe.confirming) {
+    probe_found_nothing(now, out);
+  } else if (verdict.good() && verdict.silent && port_bad_ && !probe.confirming && may_probe()) {
     // On a busy node a refusal may take longer than the probe waits: silence is asked twice.
     last_life_ = now;
     start_probe(true, now, out);
@@ -195,8 +195,8 @@ void HealthTracker::probe_result(Ticket ticket, ProbeVerdict const& verdict,
   probe_if_due(now, out);
 }
 
-// What it was to settle is as open as before.
-void HealthTracker::probe_again_later(TimePoint now) {
+// What it was to settle is as open as before, but not for ever.
+void HealthTracker::probe_found_nothing(TimePoint now, Actions& out) {
   TimePoint const later = now + std::max<Duration>(settings_.interval, kDoubtGap);
   if (port_bad_) {
     next_retry_ = std::max(next_retry_, later);
@@ -204,6 +204,14 @@ void HealthTracker::probe_again_later(TimePoint now) {
     doubt_ = now;
   }
   probe_not_before_ = std::max(probe_not_before_, later);
+  bool const waits = status_ == Status::starting || status_ == Status::reconnecting;
+  if (!waits || port_bad_) return;
+  unheard_ = true;
+  change(status_, Reason::probe_failed,
+         fmt::format("nothing comes through the tunnel to pod {}: its port could not be tried yet",
+                     pod_),
+         now, out);
+  settle(now, out);
 }
 
 void HealthTracker::ping_result(Ticket ticket, bool answered, Evidence const& evidence,
@@ -238,6 +246,7 @@ void HealthTracker::ping_timed_out(TimePoint now, Actions& out) {
        now, out);
   suspect_ = true;
   port_bad_ = false;
+  unheard_ = false;
   next_retry_ = kNever;
   settle(now, out);
 }
@@ -282,8 +291,8 @@ TimePoint HealthTracker::deadline() const {
   TimePoint at = kNever;
   if (waits_for_tunnel()) {
     at = trying_limit();
-  } else if (port_bad_ && status_ == Status::starting) {
-    at = grace_end();
+  } else {
+    at = verdict_limit();
   }
   if (!connected_) return at;
   at = std::min({at, next_verdict_, probe_due()});
@@ -294,9 +303,8 @@ TimePoint HealthTracker::deadline() const {
 
 void HealthTracker::give_up_overdue(TimePoint now, Actions& out) {
   for (auto* waiting : {&ping_, &probe_}) {
-    if (*waiting && now - (*waiting)->give_up > kLoopStall) {
-      (*waiting)->give_up = now + kAnswerSlack;
-    }
+    if (!*waiting || now - (*waiting)->give_up <= kLoopStall) continue;
+    if ((*waiting)->stalls++ < kMaxStalls) (*waiting)->give_up = now + kAnswerSlack;
   }
   if (ping_ && now >= ping_->give_up) {
     TimePoint const started = ping_->started;
@@ -322,7 +330,8 @@ void HealthTracker::seek_verdict(TimePoint now, Actions& out) {
   last_check_ = now;
   next_verdict_ = now + settings_.interval;
   if (std::exchange(bytes_came_, false)) return;
-  if (!probes() && !evidence_.pod_ready && !evidence_.accepted_connection_open) {
+  bool const unready = !evidence_.pod_ready && !evidence_.accepted_connection_open;
+  if (!probes() && unready && !suspect_) {
     bad(Reason::no_ready_pod,
         fmt::format("pod {} is not Ready, and with method none nothing else speaks for it", pod_),
         now, out);
@@ -384,6 +393,7 @@ void HealthTracker::absorb(Evidence const& evidence, TimePoint now, Actions& out
 void HealthTracker::good(TimePoint seen, TimePoint now, Actions& out) {
   suspect_ = false;
   port_bad_ = false;
+  unheard_ = false;
   next_retry_ = kNever;
   last_good_ = std::max(last_good_, seen);
   if (doubt_ && seen > *doubt_) doubt_.reset();
@@ -401,6 +411,7 @@ void HealthTracker::bad(Reason reason, std::string message, TimePoint now, Actio
     retry_ = std::min(retry_ * 2, std::max(kMaxRetry, interval));
   }
   port_bad_ = true;
+  unheard_ = false;
   next_retry_ = now + retry_;
   bool const excused = in_grace(now) && status_ != Status::error;
   change(excused ? Status::starting : Status::error, reason, std::move(message), now, out);
@@ -423,6 +434,7 @@ void HealthTracker::drop_tunnel() {
   connected_ = false;
   suspect_ = false;
   port_bad_ = false;
+  unheard_ = false;
   next_retry_ = kNever;
   next_verdict_ = kNever;
   doubt_.reset();
@@ -432,8 +444,7 @@ void HealthTracker::drop_tunnel() {
 
 void HealthTracker::settle(TimePoint now, Actions& out) {
   if (!waits_for_tunnel()) {
-    bool const still_bad = port_bad_ && status_ == Status::starting && !in_grace(now);
-    if (still_bad) change(Status::error, reason_, message_, now, out);
+    if (now >= verdict_limit()) change(Status::error, reason_, message_, now, out);
     return;
   }
   if (now < trying_limit()) return;
@@ -502,6 +513,13 @@ TimePoint HealthTracker::trying_limit() const {
   if (status_ != Status::starting) return kNever;
   Duration const grace = settings_.startup_grace;
   return *trying_since_ + (failed_before_ ? grace : std::max(grace, kFirstAttempt));
+}
+
+// With a tunnel, but without a good word of the port.
+TimePoint HealthTracker::verdict_limit() const {
+  if (!port_bad_ && !unheard_) return kNever;
+  if (status_ == Status::starting) return grace_end();
+  return unheard_ ? trying_limit() : kNever;
 }
 
 TimePoint HealthTracker::grace_end() const {

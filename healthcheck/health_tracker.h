@@ -114,6 +114,8 @@ inline constexpr Duration kAnswerSlack = std::chrono::milliseconds(100);
 // A deadline noticed this late means that the loop itself stood still, and the answer may wait
 // unread.
 inline constexpr Duration kLoopStall = std::chrono::milliseconds(100);
+// So often, for one answer: a loop that is always late has read what there is.
+inline constexpr int kMaxStalls = 3;
 
 class HealthTracker {
  public:
@@ -174,6 +176,7 @@ class HealthTracker {
     TimePoint started;
     TimePoint give_up;
     bool confirming = false;
+    int stalls = 0;  // its end was put off so often
   };
 
   void change(Status status, Reason reason, std::string message, TimePoint now, Actions& out);
@@ -188,7 +191,7 @@ class HealthTracker {
   void ping_timed_out(TimePoint now, Actions& out);
   void probe_failed(Waiting const& probe, Reason reason, std::string message, TimePoint now,
                     Actions& out);
-  void probe_again_later(TimePoint now);
+  void probe_found_nothing(TimePoint now, Actions& out);
   void give_up_overdue(TimePoint now, Actions& out);
   void seek_verdict(TimePoint now, Actions& out);
   void probe_if_due(TimePoint now, Actions& out);
@@ -200,9 +203,11 @@ class HealthTracker {
   bool waits_for_tunnel() const { return !connected_ || suspect_; }
   void wait_for_login(TimePoint now);
   TimePoint trying_limit() const;
+  TimePoint verdict_limit() const;
   TimePoint grace_end() const;
   TimePoint probe_due() const;
   bool probes() const { return settings_.method != config::ProbeMethod::none; }
+  bool may_probe() const { return probes() && !evidence_.accepted_connection_open; }
 
   config::HealthCheck settings_;
   Status status_;
@@ -231,6 +236,7 @@ class HealthTracker {
   std::optional<TimePoint> grace_since_;   // unset: the next connection begins it
 
   bool port_bad_ = false;  // the confirmed verdict on the pod's port
+  bool unheard_ = false;   // the last probe of this tunnel could find nothing out
   Duration retry_{};
   TimePoint next_retry_ = kNever;
   TimePoint last_good_{};  // evidence from the pod's own port

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <optional>
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/asio/ip/v6_only.hpp>
@@ -166,6 +167,13 @@ error_code Listener::State::try_accept(std::optional<tcp::socket>& socket) {
   error_code result = asio::error::would_block;
   for (std::size_t i = 0; i < doors.size(); ++i) {
     Door& door = doors[turn++ % doors.size()];
+    int const native = door.acceptor.native_handle();
+    pollfd waiting{native, POLLIN, 0};
+    if (::poll(&waiting, 1, 0) == 0) continue;
+    if (!may_take_descriptor(native)) {
+      result = errc::make_error_code(errc::too_many_files_open);
+      continue;
+    }
     error_code error;
     auto accepted = door.acceptor.accept(error);
     if (!error) {

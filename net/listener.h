@@ -46,7 +46,8 @@ class Listener {
   // connection that is gone before it was accepted is skipped. Errors: Errc::closed after close();
   // Errc::local if a socket itself is broken, for good; Errc::limit when descriptors or kernel
   // memory begin to be short, once for each time: the next call waits and tries again (50 ms,
-  // doubling up to 1 s). The text names ADDRESS:PORT, and the limit.
+  // doubling up to 1 s); the last descriptors are not taken (may_take_descriptor). The text names
+  // ADDRESS:PORT, and the limit.
   awaitable<Result<asio::ip::tcp::socket>> accept();
 
   // Stops listening; a pending accept() fails with Errc::closed. Idempotent.

@@ -88,7 +88,7 @@ TEST_F(LocalLimitsTest, WithoutDescriptorsConnectionsWaitAndNobodyElseSuffers) {
   for (rlim_t i = 0; i < kLimit; ++i) clients.emplace_back(port);
   ASSERT_TRUE(program.wait_for_error_text("connections wait to be accepted"));
   EXPECT_TRUE(program.wait_for_error_text("(this program may have 64: `ulimit -n` or"));
-  EXPECT_GT(program.open_files(), 60u) << "the limit was not raised to the hard one";
+  EXPECT_GT(program.open_files(), 50u) << "the limit was not raised to the hard one";
 
   Duration const cpu = program.cpu_time();
   TimePoint const begin = Clock::now();
@@ -103,11 +103,19 @@ TEST_F(LocalLimitsTest, WithoutDescriptorsConnectionsWaitAndNobodyElseSuffers) {
     EXPECT_LT(share, 0.05);
   }
 
-  // A tunnel that is lost now cannot be replaced, and the reason is told.
+  // Tunnels that are lost now are replaced, though clients wait for each descriptor.
+  std::size_t const mark = program.mark();
   lab_.call([](Lab& lab) { lab.server.drop_tunnels(); });
-  auto const event = program.wait_for_event("forward.reconnecting", "web:" + std::to_string(port));
-  ASSERT_TRUE(event);
+  auto const lost = program.wait_for_line("forward.disconnected\",\"forward\":\"echo:auto", mark);
+  auto const back = program.wait_for_line("forward.connected\",\"forward\":\"echo:auto", mark);
+  ASSERT_TRUE(lost && back);
+  double const took = Seconds(back->at - lost->at).count();
+  std::printf("without descriptors a tunnel was replaced in %.2f s\n", took);
+  EXPECT_LT(took, 5);  // with none for it, it would be when clients go
+  Client anew(echo_port);
   clients.clear();
+  ASSERT_TRUE(anew.send("anew"));
+  EXPECT_EQ(anew.read(4), "anew");
   ASSERT_NE(active_port(program, "web:" + std::to_string(port)), 0);
   ASSERT_NE(active_port(program, "echo:auto"), 0);
   EXPECT_EQ(http_get(port).status, 200);

@@ -291,6 +291,35 @@ TEST_F(ManagerTest, ATargetThatIsNotKnownForTooLongIsReportedAndLookedForAnew) {
   play(hang_in_a_list);
 }
 
+// The pod has ended its side; the client is not done yet.
+awaitable<void> hang_in_an_end(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "9006"));
+  co_await t.until_active();
+  auto client = co_await t.connected();
+  std::array<char, 100> bytes{};
+  error_code end;
+  while (!end) {  // all that the pod had to say, and its end
+    auto const [error, n] =
+        co_await client.async_read_some(asio::buffer(bytes), asio::as_tuple(asio::use_awaitable));
+    end = error;
+  }
+  EXPECT_EQ(end, asio::error::eof);
+  auto const says_so = [&] {
+    return std::ranges::any_of(t.hung_, [](std::string const& each) {
+      return each.find("ending a connection for 4") != std::string::npos;
+    });
+  };
+  t.manager_.look_for_overruns(Clock::now() + 30s);  // 2 s, 5 s and watchdogPeriod are 37 s
+  t.manager_.look_for_overruns(Clock::now() + 40s);
+  auto const told = [&] { return t.count("connection.failed") == 1; };
+  co_await t.until(told);
+  EXPECT_TRUE(says_so());
+}
+
+TEST_F(ManagerTest, AConnectionWhoseEndHangsIsReportedAndReset) {
+  play(hang_in_an_end);
+}
+
 awaitable<void> oversleep(ManagerTest& t) {
   config::Config config = t.forwarding("a", "7000");
   tcp::acceptor taken(t.executor(), tcp::endpoint(asio::ip::address_v4::loopback(), 0));

@@ -97,6 +97,7 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
     stream.finish();
   }
 
+  void relay_ending(ConnectionId) override { ending_ = true; }
   void relay_left(ConnectionId, ConnectionEnd end) override {
     end_ = std::move(end);
     pumps_at_end_ = pumps_.size();
@@ -116,6 +117,7 @@ class RelayTest : public test::LoopFixture, public RelayOwner {
   std::optional<ConnectionEnd> end_;
   std::size_t pumps_at_end_ = 0;
   bool client_left_ = false;
+  bool ending_ = false;
   int moves_ = 0;
   bool full_ = false;
 };
@@ -234,6 +236,30 @@ awaitable<void> give_way(RelayTest& t) {
 // Its client does not read, so that its pump is blocked in a write.
 TEST_F(RelayTest, TellsThatItStopsItsTunnelAndGivesWayAtOnce) {
   play(give_way);
+}
+
+// The pod has ended its side, the client has not: what it still says is read for kLinger.
+awaitable<void> hang_in_the_end(RelayTest& t) {
+  t.place(1);
+  auto const opened = [&] { return t.first_.streams.size() == 2; };
+  co_await t.until(opened);
+  EXPECT_FALSE(t.ending_);
+  co_await t.say(t.first_.data(), "answer");
+  t.first_.error_stream().finish();
+  auto const ending = [&] { return t.ending_; };
+  co_await t.until(ending);
+  TimePoint const asked = Clock::now();
+  t.relay_->abandon(Error(Errc::timeout, "its end took too long"));
+  auto const ended = [&] { return t.end_.has_value(); };
+  co_await t.until(ended);
+  EXPECT_LT(Clock::now() - asked, Relay::kLinger / 2);
+  EXPECT_EQ(t.end_->error->code, Errc::timeout);
+  EXPECT_FALSE(t.end_->movable);
+  EXPECT_EQ(t.pumps_at_end_, 1u);  // the one that tells
+}
+
+TEST_F(RelayTest, AnEndThatHangsIsCutOff) {
+  play(hang_in_the_end);
 }
 
 awaitable<void> place_on_ended(RelayTest& t) {

@@ -234,6 +234,63 @@ TEST_F(WorkerMachineTest, RetriesAPermanentErrorOfADialEachTenSeconds) {
   EXPECT_EQ(machine_.deadline(), now_ + 10s);
 }
 
+// As after a restart of the kubelet: first nobody is there, then it has to learn of its pods.
+TEST_F(WorkerMachineTest, ANodeThatIsBackAndDoesNotKnowThePodYetIsAskedSoonOnce) {
+  machine_ = WorkerMachine(10s, 7, [](Reason) { return false; });
+  closed(serving());
+  Errc const failures[] = {Errc::server, Errc::server,    Errc::server,    Errc::server,
+                           Errc::server, Errc::not_found, Errc::not_found, Errc::not_found,
+                           Errc::server, Errc::not_found};
+  Duration const expected[] = {500ms, 1s, 2s, 4s, 8s, 500ms, 1s, 2s, 4s, 8s};
+  for (std::size_t i = 0; i < std::size(failures); ++i) {
+    dial_failed(only<Dial>().tunnel, failures[i]);
+    Duration const delay = only<MarkReconnecting>().delay;
+    EXPECT_GE(delay, expected[i] * 9 / 10) << i;
+    EXPECT_LE(delay, expected[i] * 11 / 10) << i;
+    tick(delay);
+  }
+}
+
+// It was away for so long that its refusals are no longer excused.
+TEST_F(WorkerMachineTest, AServerThatIsBackIsAskedForRightsSoonAtFirst) {
+  start();
+  resolve(pod("a"));
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  machine_.network_back(now_);
+  take();
+  TimePoint const back = now_;
+  TunnelId tunnel = only<Dial>().tunnel;
+  Duration const expected[] = {500ms, 500ms, 1s, 2s, 4s, 8s, 10s};
+  for (Duration const wait : expected) {
+    dial_failed(tunnel, Errc::forbidden);
+    Duration const delay = only<MarkReconnecting>().delay;
+    EXPECT_GE(delay, wait * 9 / 10);
+    EXPECT_LE(delay, wait * 11 / 10);
+    tick(delay);
+    tunnel = only<Dial>().tunnel;
+  }
+  // After a while that is what it means.
+  now_ = back + WorkerMachine::kWarmUp;
+  machine_.hurry(now_);
+  dial_failed(tunnel, Errc::forbidden);
+  EXPECT_EQ(only<MarkReconnecting>().delay, WorkerMachine::kPermanentRetry);
+}
+
+TEST_F(WorkerMachineTest, AServerThatIsBackIsNotAskedToLogInAtOnce) {
+  start();
+  resolve(pod("a"));
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  dial_failed(only<Dial>().tunnel, Errc::network);
+  machine_.network_back(now_);
+  take();
+  dial_failed(only<Dial>().tunnel, Errc::unauthorized);
+  EXPECT_EQ(only<MarkReconnecting>().delay, WorkerMachine::kLoginRetry);
+  tick(2s);
+  dial_failed(only<Dial>().tunnel, Errc::auth_plugin);
+  EXPECT_EQ(only<MarkReconnecting>().delay, WorkerMachine::kPermanentRetry);
+}
+
 TEST_F(WorkerMachineTest, ObeysRetryAfter) {
   start();
   resolve(pod("a"));

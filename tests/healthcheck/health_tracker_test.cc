@@ -593,6 +593,20 @@ TEST(HealthTrackerTest, APingThatStaysUnansweredAfterABusyLoopCounts) {
   EXPECT_EQ(s.status(), Status::reconnecting);
 }
 
+TEST(HealthTrackerTest, ALoopThatIsAlwaysLateHidesNoDeadTunnel) {
+  Scenario s = active_for(seconds(1));
+  s.pings_answered = false;
+  s.advance(seconds(3));
+  s.stand_still(seconds(2));
+  for (int i = 0; i <= kMaxStalls; ++i) {
+    s.stand_still(milliseconds(250));
+    EXPECT_EQ(s.status(), Status::active) << i;
+    s.step();
+  }
+  EXPECT_EQ(s.status(), Status::reconnecting);
+  EXPECT_FALSE(s.spun());
+}
+
 // Probes
 
 TEST(HealthTrackerTest, ThePortIsTriedByPodProbe) {
@@ -771,6 +785,21 @@ TEST(HealthTrackerTest, SilenceMendsABadPortOnlyWhenAskedTwice) {
   EXPECT_THAT(s.events(), ElementsAre("Error -> Active"));
 }
 
+TEST(HealthTrackerTest, SilenceIsNotAskedTwiceBesideAnAcceptedConnection) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::refuses;
+  s.doubt();
+  s.advance(seconds(1));
+  EXPECT_EQ(s.status(), Status::error);
+  s.port = Port::hears_nothing;
+  s.probes();
+  s.advance(milliseconds(2'500));
+  s.evidence.accepted_connection_open = true;
+  s.advance(seconds(3));
+  EXPECT_THAT(s.probes(), SizeIs(1));
+  EXPECT_EQ(s.status(), Status::active);
+}
+
 TEST(HealthTrackerTest, AProbeThatFindsNothingOutMendsNoBadPort) {
   Scenario s = active_for(seconds(20));
   s.port = Port::refuses;
@@ -812,6 +841,36 @@ TEST(HealthTrackerTest, AProbeThatFindsNothingOutLeavesAnActiveForwardInDoubt) {
   s.port = Port::refuses;
   s.advance(seconds(4));  // it is tried again without another reason
   EXPECT_THAT(s.events(), ElementsAre("Active -> Error refused"));
+}
+
+TEST(HealthTrackerTest, ANewTunnelThatIsStalledIsAnErrorWithAReasonAfterTheGrace) {
+  Scenario s;
+  s.port = Port::is_stalled;
+  s.connect();
+  s.advance(milliseconds(9'900));
+  EXPECT_EQ(s.status(), Status::starting);
+  EXPECT_EQ(s.tracker().reason(), Reason::probe_failed);
+  s.advance(milliseconds(200));
+  EXPECT_EQ(s.status(), Status::error);
+  EXPECT_EQ(s.tracker().reason(), Reason::probe_failed);
+  EXPECT_THAT(s.tracker().message(), testing::HasSubstr("web-1"));
+  s.port = Port::answers;
+  s.advance(seconds(4));
+  EXPECT_EQ(s.status(), Status::active);
+  EXPECT_FALSE(s.spun());
+}
+
+TEST(HealthTrackerTest, AStalledTunnelAfterALossIsAnErrorAfterThirtySeconds) {
+  Scenario s = active_for(seconds(60));
+  s.lose();
+  s.advance(seconds(15));
+  s.port = Port::is_stalled;
+  s.connect();
+  s.advance(milliseconds(14'900));
+  EXPECT_EQ(s.status(), Status::reconnecting);
+  s.advance(milliseconds(200));
+  EXPECT_EQ(s.status(), Status::error);
+  EXPECT_EQ(s.tracker().reason(), Reason::probe_failed);
 }
 
 TEST(HealthTrackerTest, AConfirmationThatFindsNothingOutConfirmsNothing) {
@@ -1055,6 +1114,24 @@ TEST(HealthTrackerTest, WithMethodNoneThePortIsNeverTried) {
   EXPECT_THAT(s.events(), ElementsAre("-> Starting", "Starting -> Active"));
 }
 
+TEST(HealthTrackerTest, OnceTheMethodIsNoneNoProbeIsRepeated) {
+  Scenario s = active_for(seconds(20));
+  s.port = Port::refuses;
+  s.doubt();
+  s.advance(seconds(1));
+  EXPECT_EQ(s.status(), Status::error);
+  s.port = Port::hears_nothing;
+  s.probes();
+  s.advance(milliseconds(2'500));
+  EXPECT_THAT(s.probes(), SizeIs(1)) << "the next try is under way";
+  config::HealthCheck settings;
+  settings.method = config::ProbeMethod::none;
+  s.update(settings);
+  s.advance(seconds(20));
+  EXPECT_THAT(s.probes(), IsEmpty());
+  EXPECT_EQ(s.status(), Status::active);
+}
+
 TEST(HealthTrackerTest, WithMethodNoneAnUnreadyPodIsBad) {
   Scenario s = active_for(seconds(20), with_method(config::ProbeMethod::none));
   s.evidence.pod_ready = false;
@@ -1076,6 +1153,23 @@ TEST(HealthTrackerTest, WithMethodNoneAUserConnectionSpeaksForAnUnreadyPod) {
   s.evidence.accepted_connection_open = true;
   s.advance(minutes(1));
   EXPECT_THAT(s.events(), ElementsAre("-> Starting", "Starting -> Active"));
+}
+
+// The tunnel is in question then, not the pod.
+TEST(HealthTrackerTest, WithMethodNoneAnUnreadyPodBehindADeadTunnelIsReconnecting) {
+  config::HealthCheck settings;
+  settings.method = config::ProbeMethod::none;
+  Scenario s(settings);
+  s.connect();
+  s.advance(seconds(1));
+  EXPECT_EQ(s.status(), Status::active);
+  s.events();
+  s.pings_answered = false;
+  s.advance(seconds(5));
+  s.evidence.pod_ready = false;
+  s.doubt();
+  s.advance(seconds(10));
+  EXPECT_THAT(s.events(), ElementsAre("Active -> Reconnecting timeout"));
 }
 
 TEST(HealthTrackerTest, WithMethodNoneAPingTimeoutCounts) {

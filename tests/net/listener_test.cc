@@ -2,6 +2,7 @@
 #include "net/listener.h"
 
 #include <ctime>
+#include <list>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <optional>
@@ -199,6 +200,35 @@ TEST_F(ListenerTest, SaysThatASocketBrokeUnderIt) {
   EXPECT_EQ(end_->code, Errc::local);
   EXPECT_EQ(end_->text,
             "127.0.0.1:" + std::to_string(listener->port()) + ": accept: Invalid argument");
+}
+
+// What this process needs itself is not taken by who connects.
+TEST_F(ListenerTest, LeavesTheLastDescriptorsToOthers) {
+  auto const listener = open({"127.0.0.1"}).value();
+  std::list<tcp::socket> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(dial("127.0.0.1", listener->port()));
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  int const next = ::dup(0);
+  ::close(next);
+  // Two more may come; an eighth of the limit stays free behind them.
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(next) + 2;
+  while (few.rlim_cur - few.rlim_cur / 8 < static_cast<rlim_t>(next) + 2) ++few.rlim_cur;
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  auto const raise_later = [&]() -> awaitable<void> {
+    while (shortages_.empty()) co_await sleep_until(Clock::now() + std::chrono::milliseconds(5));
+    EXPECT_EQ(accepted_.size(), 2U);
+    int const own = ::dup(0);
+    EXPECT_GE(own, 0) << "none was left";
+    ::close(own);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+  };
+  spawn(accept(*listener, 4));
+  spawn(raise_later());
+  run();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(accepted_.size(), 4U);
 }
 
 double processor_seconds() {

@@ -36,6 +36,9 @@ void Pace::announced(forward::MarkReconnecting const& action, Duration retry_aft
   if (!single_) return;
   // The first dial to another pod in place of one that is gone waits for nothing.
   bool const other_pod = action.reason == events::Reason::pod_gone && action.delay == Duration();
+  // Once, for a node that is back and does not know its pods yet.
+  bool const unknown = action.reason == events::Reason::not_found;
+  if (unknown && !std::exchange(unknown_, true)) anew_ = true;
   // Attempts beside a tunnel that serves count, too, but are not told.
   bool const next = action.attempt > attempt_ || anew_;
   stage_.require(next, "attempt {} follows attempt {}", action.attempt, attempt_);

@@ -23,6 +23,7 @@ class Pace {
   // A tunnel brought proof of life: the count begins anew.
   void proved_alive() {
     anew_ = true;
+    unknown_ = false;
     failures_ = 0;
   }
   // A dial failed, or a tunnel was lost.
@@ -47,7 +48,8 @@ class Pace {
   std::list<Dial> dials_;  // within the window
   int attempt_ = 0;
   bool anew_ = true;  // the count may begin anew
-  int failures_ = 0;  // since a proof of life
+  bool unknown_ = false;  // the pod was, since a proof of life
+  int failures_ = 0;      // since a proof of life
   TimePoint not_before_{};
 };
 

@@ -2,7 +2,9 @@
 #include "healthcheck/checker.h"
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <random>
 #include <set>
 
 #include <fmt/format.h>
@@ -130,6 +132,77 @@ TEST_F(CheckerTest, AnAnswerBeforeTheQuestionReturnsKeepsTheOrder) {
   EXPECT_THAT(words(), ElementsAre("a Starting", "a Error"));
   EXPECT_EQ(a.probes, 2);
   EXPECT_EQ(changes_[1].reason, Reason::refused);
+}
+
+// Three forwards to which random things happen, also while one of them is being asked.
+class CheckerChaosTest : public CheckerTest {
+ protected:
+  CheckerChaosTest() {
+    settings_.startup_grace = seconds(1);
+    settings_.max_idle_time = seconds(20);
+    for (char const* const id : {"a", "b", "c"}) add(id).on_ping = [this] { interrupt(); };
+  }
+
+  unsigned below(unsigned n) { return static_cast<unsigned>(random_()) % n; }
+
+  void fact() {
+    std::string const id(1, static_cast<char>('a' + below(3)));
+    FakeSubject& subject = subjects_[static_cast<std::size_t>(id[0] - 'a')];
+    subject.manner = below(3) == 0 ? FakeSubject::Manner::never : FakeSubject::Manner::at_once;
+    subject.verdict = below(2) == 0 ? ProbeVerdict() : ProbeVerdict(Error(Errc::pod_refused, "no"));
+    auto const reason = static_cast<Reason>(1 + below(static_cast<unsigned>(Reason::server)));
+    switch (below(10)) {
+      case 0:
+        return checker_.mark_starting(id);
+      case 1:
+        return checker_.mark_reconnecting(id, reason, "lost");
+      case 2:
+        return checker_.mark_failed(id, reason, "failed");
+      case 3:
+        return checker_.record_activity(id);
+      case 4:
+        return checker_.doubt(id);
+      case 5:
+        return below(4) == 0 ? checker_.mark_disabled(id) : checker_.note(id, "a note");
+      default:
+        return checker_.mark_connected(id, ++generation_, "web");
+    }
+  }
+  void interrupt() {
+    if (depth_ >= 3 || below(4) != 0) return;
+    ++depth_;
+    fact();
+    --depth_;
+  }
+
+  // What a listener heard is the status, and nothing was said twice.
+  void check() {
+    for (; heard_ < changes_.size(); ++heard_) {
+      events::HealthStatusChanged const& change = changes_[heard_];
+      auto const known = told_.find(change.forward.id);
+      ASSERT_EQ(change.first, known == told_.end());
+      ASSERT_TRUE(change.first || change.old == known->second) << "an event was lost";
+      ASSERT_TRUE(change.first || change.old != change.status) << "an event without a change";
+      told_[change.forward.id] = change.status;
+    }
+    for (auto const& [id, status] : told_) ASSERT_EQ(checker_.status(id)->status, status);
+  }
+
+  std::mt19937 random_{7};
+  std::map<std::string, Status> told_;
+  std::size_t heard_ = 0;
+  Generation generation_ = 0;
+  int depth_ = 0;
+};
+
+TEST_F(CheckerChaosTest, EachChangeIsOneEvent) {
+  for (int step = 0; step < 20'000 && !HasFailure(); ++step) {
+    fact();
+    if (below(4) == 0) advance(milliseconds(below(5'000)));
+    poll();
+    check();
+  }
+  EXPECT_GT(heard_, 2'000U);
 }
 
 TEST_F(CheckerTest, StatusOfNobodyIsEmpty) {

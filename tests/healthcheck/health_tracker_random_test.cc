@@ -60,6 +60,7 @@ class Chaos {
     Ticket ticket;
     bool probe;
     bool good;
+    bool unknown;  // or, of a good probe, silent
     TimePoint asked;
     TimePoint deadline;
   };
@@ -94,7 +95,7 @@ class Chaos {
   }
 
   void act() {
-    switch (below(14)) {
+    switch (below(17)) {
       case 0:
       case 1:
       case 2:
@@ -131,11 +132,27 @@ class Chaos {
       case 12:
         lies();
         break;
+      case 13:
+        evidence_.logging_in = !evidence_.logging_in;
+        break;
+      case 14:
+        tracker_.note("of the worker");
+        break;
+      case 15:
+        if (one_in(4)) retune();
+        break;
       default:
         if (one_in(6)) rest();
         break;
     }
     take();
+  }
+
+  void retune() {
+    settings_ = random_settings();
+    longest_good_for_ = std::max(longest_good_for_, good_for());
+    tracker_.update_settings(settings_, now_);
+    tracker_.tick(evidence_, now_, actions_);  // something may be due already
   }
 
   void rest() {
@@ -211,10 +228,10 @@ class Chaos {
     if (answer.good && current) evidence_.last_life = now_;
     if (answer.probe) {
       probing_ = false;
-      if (answer.good && current) last_good_ = std::max(last_good_, answer.asked);
-      ProbeVerdict const verdict =
-          answer.good ? ProbeVerdict() : ProbeVerdict(Error(Errc::stream_failed, "no"));
-      tracker_.probe_result(answer.ticket, verdict, evidence_, now_, actions_);
+      // Nothing was found out: what was known before may carry on.
+      bool const carries = answer.good || answer.unknown;
+      if (carries && current) last_good_ = std::max(last_good_, answer.good ? answer.asked : now_);
+      tracker_.probe_result(answer.ticket, verdict_of(answer), evidence_, now_, actions_);
     } else {
       bool const vouched = settings_.method == config::ProbeMethod::none && evidence_.pod_ready;
       if (alive && current && (vouched || evidence_.accepted_connection_open)) {
@@ -223,6 +240,12 @@ class Chaos {
       tracker_.ping_result(answer.ticket, answer.good, evidence_, now_, actions_);
     }
     take();
+  }
+
+  static ProbeVerdict verdict_of(Answer const& answer) {
+    if (answer.good) return answer.unknown ? ProbeVerdict::of_silence() : ProbeVerdict();
+    if (answer.unknown) return ProbeVerdict::of_nothing();
+    return ProbeVerdict(Error(Errc::stream_failed, "no"));
   }
 
   // Does and checks what the tracker asked for.
@@ -252,7 +275,8 @@ class Chaos {
     Duration const takes = quiet_
                                ? Duration(milliseconds(1))
                                : Duration(below(static_cast<std::uint64_t>(longest.count()) + 1));
-    answers_.push_back({now_ + takes, ticket, probe, good, now_, deadline});
+    bool const unknown = probe && !quiet_ && one_in(6);
+    answers_.push_back({now_ + takes, ticket, probe, good, unknown, now_, deadline});
   }
 
   void check(StatusChange const& change) {
@@ -272,7 +296,7 @@ class Chaos {
     EXPECT_EQ(tracker_.status(), told_) << "a change without an event";
     if (tracker_.status() == Status::active) {
       EXPECT_TRUE(tracker_.connected());
-      EXPECT_LE(now_ - last_good_, good_for()) << "Active without evidence";
+      EXPECT_LE(now_ - last_good_, longest_good_for_) << "Active without evidence";
     }
     if (tracker_.status() == Status::idle || tracker_.status() == Status::disabled) {
       EXPECT_EQ(tracker_.deadline(), kNever);
@@ -286,6 +310,7 @@ class Chaos {
   HealthTracker tracker_;
   Generation generation_ = 0;
   Evidence evidence_;
+  Duration longest_good_for_ = good_for();
   bool port_good_ = true;
   bool pings_good_ = true;
   bool quiet_ = false;

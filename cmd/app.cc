@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <fcntl.h>
 #include <filesystem>
@@ -19,6 +20,7 @@
 
 #include "base/descriptors.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "cmd/output_news.h"
 #include "cmd/selection.h"
 #include "config/diff.h"
@@ -44,11 +46,13 @@ void ignore(asio::signal_set& set, std::array<int, 2> const& numbers) {
   }
 }
 
-// The terminal that this process was started from, and that signals it.
+// The terminal that this process was started from, and that signals it. Where no descriptor is left
+// to find out, it is taken to be there still.
 bool has_terminal() {
   int const terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-  if (terminal >= 0) close(terminal);
-  return terminal >= 0;
+  if (terminal < 0) return lacks_descriptors({errno, boost::system::system_category()});
+  close(terminal);
+  return true;
 }
 
 // nohup asks for that.
@@ -148,18 +152,26 @@ void App::tell_of_output(Writer::Target output, Writer::News news, int error) {
     log::error("{}", text);
   }
   if (!options_.log_file.empty() && output != errors_) {
-    writer_.write(errors_, fmt::format("kportal-cpp: {}", text));
+    writer_.write(errors_, fmt::format("kportal-cpp: {}", printable(text)));
   }
   if (!is_events || news != Writer::News::dead || !is_pipe(STDOUT_FILENO)) return;
   code_ = ExitCode::failure;
   stop();
 }
 
+// Why it does not start: whoever starts it looks there, and not into the log's file.
+void App::tell_why_not(std::string const& why) {
+  log::error("{}", why);
+  if (!options_.log_file.empty()) {
+    writer_.write(errors_, fmt::format("kportal-cpp: {}", printable(why)));
+  }
+}
+
 bool App::find_configuration() {
   if (given_) return true;
   auto files = find_files(options_.files);
   if (files.has_error()) {
-    log::error("{}", files.error().text);
+    tell_why_not(files.error().text);
     return false;
   }
   options_.files = std::move(*files);
@@ -175,7 +187,7 @@ ExitCode App::run() {
   std::vector<std::string> problems;
   auto config = load(problems);
   if (!config) {
-    for (std::string const& problem : problems) log::error("{}", problem);
+    for (std::string const& problem : problems) tell_why_not(problem);
     return ExitCode::configuration;
   }
   k8s::ExecOptions& logins = clusters_.plugins().options();
@@ -294,7 +306,7 @@ awaitable<void> App::obey_end_signals() {
     static_cast<void>(number);
     if (error) continue;  // cancelled: the next await ends it
     // The second one does not wait for anything.
-    if (stopping_) std::_Exit(static_cast<int>(ExitCode::ok));
+    if (stopping_) std::_Exit(static_cast<int>(code_));
     stop();
   }
 }

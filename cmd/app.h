@@ -61,6 +61,7 @@ class App {
 
  private:
   bool open_log();
+  void tell_why_not(std::string const& why);
   void tell_of_output(Writer::Target output, Writer::News news, int error);
   bool find_configuration();
   void run_loop();

@@ -213,6 +213,20 @@ bool is_command(CLI::App& app, std::string const& word) {
   return std::ranges::any_of(all, [&](CLI::App* each) { return each->check_name(word); });
 }
 
+// CLI11 would not say that it is the command which is wrong.
+std::optional<Answered> refuse_first_word(CLI::App& app, int argc, char const* const* argv) {
+  if (argc < 2) return std::nullopt;
+  std::string const word = argv[1];
+  if (is_not_built(word)) {
+    std::fprintf(stderr, "kportal-cpp: %s: not built yet\n", word.c_str());
+    return Answered{ExitCode::usage};
+  }
+  if (word.starts_with('-') || is_command(app, word)) return std::nullopt;
+  std::fprintf(stderr, "kportal-cpp: %s: no such command; --help lists those there are\n",
+               printable(word).c_str());
+  return Answered{ExitCode::usage};
+}
+
 }  // namespace
 
 Command parse_command_line(int argc, char const* const* argv) {
@@ -236,15 +250,7 @@ Command parse_command_line(int argc, char const* const* argv) {
   add_demo(app, demo, duration);
   CLI::App* const version_app = app.add_subcommand("version", "print the version");
 
-  if (argc > 1 && is_not_built(argv[1])) {
-    std::fprintf(stderr, "kportal-cpp: %s: not built yet\n", argv[1]);
-    return Answered{ExitCode::usage};
-  }
-  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
-    std::fprintf(stderr, "kportal-cpp: %s: no such command; --help lists those there are\n",
-                 printable(argv[1]).c_str());
-    return Answered{ExitCode::usage};
-  }
+  if (auto const refused = refuse_first_word(app, argc, argv)) return *refused;
   try {
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {

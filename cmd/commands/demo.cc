@@ -136,7 +136,8 @@ class Demo {
       auto const* const change = std::get_if<events::HealthStatusChanged>(&(*event)->fact);
       if (change == nullptr || change->status != events::Status::active) continue;
       if (!change->forward.id.starts_with("web:")) continue;
-      if (std::exchange(web_port_, change->forward.local_port) != web_port_) {
+      std::uint16_t const before = std::exchange(web_port_, change->forward.local_port);
+      if (before != web_port_) {
         app.print(fmt::format("demo: open http://127.0.0.1:{}/", web_port_));
       }
       web_active_.set();

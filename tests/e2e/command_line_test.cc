@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the program says and how it exits when there is nothing to forward: usage, files, version.
+#include <fstream>
+#include <iterator>
+
 #include <gtest/gtest.h>
 
 #include "tests/e2e/program.h"
@@ -182,6 +185,19 @@ TEST_F(CommandLineTest, AnUnknownNameIsAMistakeOfTheConfiguration) {
   Outcome const outcome = run({"up", "-f", dir_.write("good.yaml", kGood), "nothing"});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_NE(outcome.errors.find("nothing"), std::string::npos) << outcome.errors;
+}
+
+TEST_F(CommandLineTest, WhyItDoesNotStartIsToldBesideTheLogFileToo) {
+  std::string const bad = dir_.write("bad.yaml", "contexts: 1\n");
+  for (std::string const& file : {bad, dir_.file("missing.yaml")}) {
+    std::string const log = dir_.file("log");
+    Outcome const outcome = run({"up", "-f", file, "--log-file", log});
+    EXPECT_EQ(outcome.code, 3);
+    EXPECT_NE(outcome.errors.find(file), std::string::npos) << outcome.errors;
+    std::ifstream written(log);
+    std::string const text{std::istreambuf_iterator<char>(written), {}};
+    EXPECT_NE(text.find(file), std::string::npos) << text;
+  }
 }
 
 TEST_F(CommandLineTest, ALogFileThatCannotBeOpenedIsAFailure) {

@@ -2,9 +2,12 @@
 // The file changes while the program runs: what is unchanged is not touched, what is wrong changes
 // nothing, ports move without a gap.
 #include <algorithm>
+#include <arpa/inet.h>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 
@@ -249,6 +252,90 @@ TEST_F(ReloadTest, ARemovedForwardsPortIsClosed) {
   EXPECT_EQ(Client(x).end(), End::refused);
   rewrite(program, {line("z", "8080", "auto")});
   EXPECT_EQ(http_get(active_port(program, "z:auto")).status, 200);
+}
+
+// Something of another program that listens there.
+class Holder {
+ public:
+  Holder(char const* address, std::uint16_t port)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_port = htons(port);
+    ::inet_pton(AF_INET, address, &name.sin_addr);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&name), sizeof name), 0) << address;
+    EXPECT_EQ(::listen(fd_, 1), 0);
+  }
+  ~Holder() { ::close(fd_); }
+  Holder(Holder const&) = delete;
+  Holder& operator=(Holder const&) = delete;
+
+ private:
+  int fd_;
+};
+
+TEST_F(ReloadTest, APortMovesToAllAddressesAndBackBesideAnOpenConnection) {
+  std::uint16_t const port = free_port();
+  auto const number = std::to_string(port);
+  auto const on = [&](std::string const& address) {
+    return std::vector{line("x", "7000", number, ", address: " + address)};
+  };
+  auto const echoes = [](Client& client, std::string const& text) {
+    return client.send(text) && client.read(text.size()) == text;
+  };
+  Program program = up(on("127.0.0.1"));
+  for (char const* const address : {"0.0.0.0", "127.0.0.1"}) {
+    ASSERT_EQ(active_port(program, "x:" + number), port);
+    Client open(port);
+    EXPECT_TRUE(echoes(open, "before"));
+    auto const event = rewrite(program, on(address));
+    EXPECT_EQ(event.changed, std::vector<std::string>{"x:" + number});
+    EXPECT_TRUE(echoes(open, "meanwhile")) << address << ": " << to_word(open.end());
+    ASSERT_EQ(active_port(program, "x:" + number), port);
+    EXPECT_TRUE(echoes(open, "after")) << address << ": " << to_word(open.end());
+    Client elsewhere(port, "127.0.0.2");
+    bool const everywhere = std::string_view(address) == "0.0.0.0";
+    EXPECT_EQ(elsewhere.connected() && echoes(elsewhere, "there"), everywhere) << address;
+    Client here(port);
+    EXPECT_TRUE(echoes(here, "here")) << address;
+  }
+  EXPECT_FALSE(program.wait_for_line("port-in-use", 0, 0s));
+}
+
+// On the address that it moves to another program has the port; who it is, is told.
+TEST_F(ReloadTest, APortThatIsTakenOnTheOtherAddressIsToldWithItsHolder) {
+  std::uint16_t const port = free_port();
+  auto const number = std::to_string(port);
+  auto const on = [&](std::string const& address) {
+    return std::vector{line("x", "7000", number, ", address: " + address)};
+  };
+  Holder const beside("127.0.0.3", port);  // of this process, and in nobody's way
+  dir_.write("other.yaml", forwards(on("127.0.0.2")));
+  Program other({"up", "-f", dir_.file("other.yaml"), "--log-format", "json"});
+  ASSERT_EQ(active_port(other, "x:" + number), port);
+  Program program = up(on("127.0.0.1"));
+  ASSERT_EQ(active_port(program, "x:" + number), port);
+  for (char const* const address : {"[127.0.0.1, 127.0.0.2]", "0.0.0.0"}) {
+    Client open(port);
+    ASSERT_TRUE(open.send("before"));
+    EXPECT_EQ(open.read(6), "before");
+    rewrite(program, on(address));
+    ASSERT_TRUE(open.send("after"));
+    EXPECT_EQ(open.read(5), "after") << address << ": " << to_word(open.end());
+    auto const* const change = program.wait_for_status("x:" + number, Status::error);
+    ASSERT_NE(change, nullptr) << address;
+    EXPECT_EQ(change->reason, Reason::port_in_use);
+    bool const one = address[0] == '[';
+    std::string const place = (one ? "127.0.0.2:" : "0.0.0.0:") + number;
+    EXPECT_NE(change->message.find(place), std::string::npos) << change->message;
+    if (one) {
+      std::string const holder = "pid " + std::to_string(other.pid()) + ")";
+      EXPECT_NE(change->message.find(holder), std::string::npos) << change->message;
+    }
+    rewrite(program, on("127.0.0.1"));
+    ASSERT_EQ(active_port(program, "x:" + number), port) << address;
+  }
+  EXPECT_EQ(Client(port, "127.0.0.2").end(), End::open) << "the other program's";
 }
 
 TEST_F(ReloadTest, ABusyPortStopsNobodyAndIsTakenWhenItIsFree) {

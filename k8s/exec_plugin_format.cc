@@ -176,6 +176,13 @@ std::optional<int> parse_offset(std::string_view text) {
   return text[0] == '-' ? -all : all;
 }
 
+// Of this machine, and it passes; the plugin itself may be as good as ever.
+bool is_shortage(error_code why) {
+  namespace errc = boost::system::errc;
+  return lacks_descriptors(why) || why == errc::not_enough_memory ||
+         why == errc::resource_unavailable_try_again;
+}
+
 }  // namespace
 
 std::string plugin_name(ExecConfig const& config) {
@@ -237,7 +244,9 @@ Error plugin_not_started(ExecConfig const& config, error_code why,
     return failed(config, "is no program for this machine, or a script whose first line is no #!");
   }
   if (why != errc::no_such_file_or_directory) {
-    return failed(config, fmt::format("could not be started: {}", cause_of(why)));
+    Error error = failed(config, fmt::format("could not be started: {}", cause_of(why)));
+    if (is_shortage(why)) error.code = Errc::local;
+    return error;
   }
   std::string hint = one_line(config.install_hint, kMaxHint, kMaxHint);
   if (hint.empty()) hint = "install it, or write its whole path into the kubeconfig";

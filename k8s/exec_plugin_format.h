@@ -32,12 +32,13 @@ std::string plugin_name(ExecConfig const& config);
 std::string exec_info(ExecConfig const& config, std::optional<ExecClusterInfo> const& cluster,
                       bool interactive);
 
-// What it said to a run that ended, as a credential that is good at `now`. All errors are
+// What it said to a run that ended, as a credential that is good at `now`. All its errors are
 // Errc::auth_plugin, begin with the plugin's name and say what happened and what may help.
 Result<PluginCredential> read_plugin_answer(ExecConfig const& config, ChildEnd const& end,
                                             Duration time_limit, WallTime now);
 
-// Why it could not be started: not found (with the installHint), not executable, ...
+// Why it could not be started: not found (with the installHint), not executable, ... Errc::local
+// where descriptors or memory lack, which passes.
 // `searched`: the PATHs it was looked for in; empty for a command that is a path.
 Error plugin_not_started(ExecConfig const& config, error_code why,
                          std::vector<std::string> const& searched);

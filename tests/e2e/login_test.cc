@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -213,6 +214,36 @@ TEST_F(LoginTest, TheProgramEndsWithItsPluginsAtOnce) {
   program.signal(SIGINT);
   EXPECT_EQ(program.wait(10s), 0);
   EXPECT_NE(::kill(runs().front(), 0), 0);
+}
+
+// The shortage is this machine's and passes: it is no failure of the plugin, which would be final.
+TEST_F(LoginTest, APluginThatCannotBeStartedForWantOfDescriptorsIsStartedLater) {
+  dir_.write("seconds", "2");
+  Program program = up({forward("a")});
+  std::uint16_t const port = active_port(program, "a:auto");
+  rlimit before{};
+  ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 6;  // it has more than that open
+  ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &none, nullptr), 0);
+  std::size_t const mark = program.mark();
+  cut_all();
+  // First it is the socket that cannot be had; then the credential ends.
+  auto const told = program.wait_for(
+      [](OutputLine const& line) {
+        return line.text.find(
+                   "login plugin login could not be started: Too many open files (this "
+                   "program may have 6: ") != std::string::npos;
+      },
+      mark);
+  ASSERT_TRUE(told);
+  EXPECT_THAT(told->text, HasSubstr("\"reason\":\"network\""));
+  EXPECT_FALSE(program.wait_for_line("auth-plugin", mark, 0s));
+  EXPECT_TRUE(program.wait_for_status("a:auto", Status::reconnecting, 0s));
+  dir_.write("seconds", "600");
+  ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+  EXPECT_EQ(active_port(program, "a:auto"), port);
+  EXPECT_EQ(http_get(port).status, 200);
 }
 
 TEST_F(LoginTest, WhatAPluginLeavesRunningHoldsNoPort) {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -231,6 +232,49 @@ TEST_F(LocalLimitsTest, WhatCannotGetADescriptorSaysSoAndComesBackByItself) {
   EXPECT_TRUE(program.wait_for_event("config.reloaded"));
 }
 
+// That of the whole machine, at the calls that take a descriptor for a connection or a plugin.
+TEST_F(LocalLimitsTest, AFullTableOfTheSystemIsToldAndWaitedFor) {
+#ifndef KPORTAL_FULL_TABLE
+  GTEST_SKIP() << "needs a library that is loaded before the C library";
+#else
+  if (kSanitized) GTEST_SKIP() << "a sanitizer wants to be the first library";
+  std::uint16_t const port = free_port();
+  std::string const id = "web:" + std::to_string(port);
+  dir_.write("forwards.yaml",
+             forwards({line("web", port),
+                       "resource: pod/solo, port: 7000, alias: echo, localPort: auto"}));
+  ProgramOptions options;
+  options.environment = {std::string("LD_PRELOAD=") + KPORTAL_FULL_TABLE,
+                         "KPORTAL_FULL_TABLE=" + dir_.file("full")};
+  Program program(up_arguments(), options);
+  ASSERT_EQ(active_port(program, id), port);
+  Client echo(active_port(program, "echo:auto"));
+  ASSERT_TRUE(echo.send("before"));
+  ASSERT_EQ(echo.read(6), "before");
+
+  std::string const cause = "Too many open files in system (sysctl fs.file-max raises the limit)";
+  dir_.write("full", "");
+  Client waits(port);
+  ASSERT_TRUE(waits.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  EXPECT_TRUE(program.wait_for_error_text(
+      "connections wait to be accepted: 127.0.0.1:" + std::to_string(port) + ": accept: " + cause));
+  ASSERT_TRUE(echo.send("during"));
+  EXPECT_EQ(echo.read(6), "during");
+  lab_.call([](Lab& lab) { lab.server.drop_tunnels(); });
+  auto const told = program.wait_for([&](OutputLine const& each) {
+    return each.text.find("forward.reconnecting") != std::string::npos &&
+           each.text.find(cause) != std::string::npos;
+  });
+  ASSERT_TRUE(told);
+  EXPECT_NE(told->text.find("\"reason\":\"network\""), std::string::npos);
+
+  std::filesystem::remove(dir_.file("full"));
+  EXPECT_EQ(waits.read(12), "HTTP/1.1 200");
+  EXPECT_NE(active_port(program, "echo:auto"), 0);
+  EXPECT_EQ(active_port(program, id), port);
+#endif
+}
+
 std::string content_of(std::string const& path) {
   std::ifstream in(path);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -286,6 +330,27 @@ TEST_F(LocalLimitsTest, AnOutputWhoseReaderIsGoneEndsTheProgram) {
   EXPECT_EQ(program.lines().size(), 1u);
   EXPECT_NE(program.errors().find("standard output: nobody can read it any more: Broken pipe"),
             std::string::npos);
+}
+
+// A signal that hurries such an end makes no success of it.
+TEST_F(LocalLimitsTest, AnEndForWantOfAReaderIsAFailureAlsoWhenItIsHurried) {
+  std::uint16_t const port = free_port();
+  dir_.write("forwards.yaml", forwards({"resource: pod/solo, port: 7000, alias: echo, localPort: " +
+                                        std::to_string(port)}));
+  ProgramOptions options;
+  std::string const go = dir_.file("go");
+  options.wrapper = {"bash", "-c",
+                     "exec \"$@\" > >(while ! [ -e " + go + " ]; do sleep 0.01; done)", "bash"};
+  Program program(up_arguments(), options);
+  std::optional<Client> open;
+  ASSERT_TRUE(eventually([&] {
+    open.emplace(port);
+    return open->send("hold me") && open->read(7, 1s) == "hold me";
+  }));
+  dir_.write("go", "");
+  ASSERT_TRUE(program.wait_for_error_text("standard output: nobody can read it any more"));
+  program.signal(SIGINT);
+  EXPECT_EQ(program.wait(), 1);
 }
 
 TEST_F(LocalLimitsTest, TheEndComesWithTheLastConnection) {
@@ -452,6 +517,12 @@ TEST_F(LocalLimitsTest, ATerminalThatIsClosedEndsTheProgramUnlessNohupWasAskedFo
     ASSERT_EQ(active_port(program, "web:" + std::to_string(port)), port);
     program.signal(SIGHUP);
     EXPECT_TRUE(program.wait_for_event("config.reloaded")) << "with its terminal it is a reload";
+    rlimit before{};
+    ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+    ASSERT_TRUE(limit(program.pid(), RLIMIT_NOFILE, 6));
+    program.signal(SIGHUP);
+    EXPECT_TRUE(program.wait_for_event("config.rejected")) << "it cannot look, that is all";
+    ASSERT_TRUE(limit(program.pid(), RLIMIT_NOFILE, before.rlim_cur));
     std::size_t const mark = program.mark();
     terminal.close();
     if (nohup) {

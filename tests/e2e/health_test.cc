@@ -38,6 +38,29 @@ class HealthTest : public E2eTest {
   }
 };
 
+// The times between the beginnings of a pod's connections.
+class Cycles {
+ public:
+  // At each change: so many began so far.
+  void look(std::uint64_t began, TimePoint now) {
+    if (began == began_) return;
+    if (began_ != 0) {
+      longest_ = std::max(longest_, now - last_);
+      ++number_;
+    }
+    began_ = began;
+    last_ = now;
+  }
+  std::size_t number() const { return number_; }
+  Duration longest() const { return longest_; }
+
+ private:
+  std::uint64_t began_ = 0;
+  TimePoint last_{};
+  Duration longest_{};
+  std::size_t number_ = 0;
+};
+
 // Each forward has a pod of its own, whose connections are the probes of that forward and nothing
 // else: the longest time between the beginnings of two of them is the longest cycle.
 TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTimeout) {
@@ -54,14 +77,7 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
   for (std::size_t i = 0; i < kForwards; ++i) {
     ASSERT_NE(active_port(program, "silent" + std::to_string(i) + ":auto"), 0);
   }
-  struct Probes {
-    std::uint64_t seen = 0;
-    TimePoint last{};
-    Duration longest{};
-    std::size_t cycles = 0;
-  };
-  // Written on the lab's loop only, at each change there.
-  std::vector<Probes> all(kForwards);
+  std::vector<Cycles> all(kForwards);  // written on the lab's loop only
   bool const measured = lab_.wait_for(
       [&](Lab& lab) {
         TimePoint const now = Clock::now();
@@ -69,23 +85,15 @@ TEST_F(HealthTest, ACycleOverTwoHundredSilentForwardsTakesLessThanIntervalPlusTi
         for (std::size_t i = 0; i < kForwards; ++i) {
           auto const* const pod =
               lab.cluster.find_pod(lab::PodName("default", "silent" + std::to_string(i)));
-          Probes& probes = all[i];
-          if (std::uint64_t const count = pod->sandbox->connections(); count != probes.seen) {
-            if (probes.seen != 0) {
-              probes.longest = std::max(probes.longest, now - probes.last);
-              ++probes.cycles;
-            }
-            probes.seen = count;
-            probes.last = now;
-          }
-          done += probes.cycles >= kCycles ? 1 : 0;
+          all[i].look(pod->sandbox->connections(), now);
+          done += all[i].number() >= kCycles ? 1 : 0;
         }
         return done == kForwards;
       },
       60s);
   ASSERT_TRUE(measured) << "not every port is probed again and again";
   Duration longest{};
-  for (Probes const& probes : all) longest = std::max(longest, probes.longest);
+  for (Cycles const& cycles : all) longest = std::max(longest, cycles.longest());
   auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(longest).count();
   std::printf("200 silent forwards, interval 1 s, timeout 1 s: the longest cycle took %lld ms\n",
               static_cast<long long>(ms));

@@ -317,6 +317,13 @@ class Reach {
 
 class TruthTest : public E2eTest {
  protected:
+  // What takes a port away, and what gives it back.
+  struct Fault {
+    char const* what;
+    std::function<void()> breaks;
+    std::function<void()> mends;
+  };
+
   static constexpr Duration kPodProbe = 300ms;
   static constexpr Duration kTimeout = 400ms;
   // Two ticks of the checker, and what a loaded machine adds.
@@ -342,6 +349,30 @@ class TruthTest : public E2eTest {
   void new_streams(lab::StreamFate fate) {
     lab_.call([=](Lab& lab) { lab.server.faults().new_streams = fate; });
   }
+  std::vector<Fault> faults(std::vector<std::string> const& pods) {
+    auto const each = [this, pods](void (lab::Sandbox::*what)()) {
+      for (std::string const& pod : pods) {
+        lab_.call([&](Lab& lab) { (lab.cluster.find_pod(name(pod))->sandbox.get()->*what)(); });
+      }
+    };
+    return {
+        {"nothing listens",
+         [this, pods] {
+           for (std::string const& pod : pods) unlisten(pod, 7000);
+         },
+         [this, pods] {
+           for (std::string const& pod : pods) listen(pod, 7000);
+         }},
+        {"streams are not answered", [this] { new_streams(lab::StreamFate::never_reply); },
+         [this] { new_streams(lab::StreamFate::normal); }},
+        {"the container is away, and no watch tells", [each] { each(&lab::Sandbox::stop); },
+         [each] { each(&lab::Sandbox::start); }},
+        {"streams are reset", [this] { new_streams(lab::StreamFate::reject); },
+         [this] { new_streams(lab::StreamFate::normal); }},
+        {"the server is frozen", [this] { lab_.call([](Lab& lab) { lab.server.freeze(); }); },
+         [this] { lab_.call([](Lab& lab) { lab.server.thaw(); }); }},
+    };
+  }
   std::uint64_t streams() {
     return lab_.call([](Lab& lab) { return lab.server.streams(); });
   }
@@ -365,41 +396,14 @@ class TruthTest : public E2eTest {
 // Faults of a port, one after the other, seen by each method. Whatever is said must be true again
 // within the bound, and mended the forward must come back.
 TEST_F(TruthTest, NoForwardIsActiveForLongWhileItsPortCannotBeReached) {
-  for (char const* const pod : {"dial", "transfer"}) add_pod(pod);
+  std::vector<std::string> const pods{"dial", "transfer"};
+  for (std::string const& pod : pods) add_pod(pod);
   Program program = up(
       {forward("dial", "7000", ", healthCheck: { method: tcp-dial }"), forward("transfer", "7000")},
       settings());
-  std::vector<std::string> const pods{"dial", "transfer"};
   for (std::string const& pod : pods) ASSERT_NE(active_port(program, pod + ":auto"), 0);
   Reach reach(true);
-  struct Fault {
-    char const* what;
-    std::function<void()> breaks;
-    std::function<void()> mends;
-  };
-  auto const each = [&](void (lab::Sandbox::*what)()) {
-    for (std::string const& pod : pods) {
-      lab_.call([&](Lab& lab) { (lab.cluster.find_pod(name(pod))->sandbox.get()->*what)(); });
-    }
-  };
-  std::vector<Fault> const faults{
-      {"nothing listens",
-       [&] {
-         for (auto const& pod : pods) unlisten(pod, 7000);
-       },
-       [&] {
-         for (auto const& pod : pods) listen(pod, 7000);
-       }},
-      {"streams are not answered", [&] { new_streams(lab::StreamFate::never_reply); },
-       [&] { new_streams(lab::StreamFate::normal); }},
-      {"the container is away, and no watch tells", [&] { each(&lab::Sandbox::stop); },
-       [&] { each(&lab::Sandbox::start); }},
-      {"streams are reset", [&] { new_streams(lab::StreamFate::reject); },
-       [&] { new_streams(lab::StreamFate::normal); }},
-      {"the server is frozen", [&] { lab_.call([](Lab& lab) { lab.server.freeze(); }); },
-       [&] { lab_.call([](Lab& lab) { lab.server.thaw(); }); }},
-  };
-  for (Fault const& fault : faults) {
+  for (Fault const& fault : faults(pods)) {
     reach.breaks(fault.breaks);
     for (std::string const& pod : pods) {
       EXPECT_TRUE(leaves_active(program, pod + ":auto")) << pod << ": " << fault.what;

@@ -63,6 +63,15 @@ extern "C" int timerfd_create(clockid_t clock, int flags) noexcept {
   return fd;
 }
 
+// Its number may be another descriptor's next.
+extern "C" int close(int fd) {
+  static auto* const real = next<int(int)>("close");
+  if (static_cast<std::size_t>(fd) < kMaxDescriptor) {
+    timer_descriptors[static_cast<std::size_t>(fd)] = false;
+  }
+  return real(fd);
+}
+
 extern "C" int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
   static auto* const real = next<int(int, int, int, epoll_event*)>("epoll_ctl");
   if (operation == EPOLL_CTL_ADD && static_cast<std::size_t>(fd) < kMaxDescriptor &&

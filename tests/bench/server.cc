@@ -24,7 +24,8 @@ PortMap ports_of(nlohmann::json const& by_pod_port) {
 
 }  // namespace
 
-BenchServer::BenchServer() : program_({}, server_program()) {
+BenchServer::BenchServer(std::size_t services)
+    : program_({std::to_string(services)}, server_program()) {
   auto const line = program_.wait_for_line("{");
   if (!line) throw CannotMeasure("bench_server does not start: " + program_.errors());
   auto const where = nlohmann::json::parse(line->text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // BenchServer: the program bench_server as a Place, with what else it serves and counts. In its
-// lab: a pod `solo`, and Services s0, s1, ... (80 -> http of a Deployment with one pod each), all
-// in `default`. One for a whole run of the bench; the thread that makes it must outlive it.
+// lab: a pod `solo`, and so many Services s0, s1, ... (80 -> http of a Deployment with one pod
+// each), all in `default`. The thread that makes it must outlive it.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,6 @@
 
 namespace kportal::bench {
 
-inline constexpr int kServices = 500;
-
 // What the API server was asked since it started, and what it holds.
 struct Counts {
   std::uint64_t upgrades = 0;  // port-forward requests
@@ -26,7 +24,7 @@ struct Counts {
 
 class BenchServer final : public Place {
  public:
-  BenchServer();
+  explicit BenchServer(std::size_t services);
 
   std::string_view name() const override { return "lab"; }
   std::string kubeconfig() const override { return dir_.file("kubeconfig"); }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// bench_server: the lab as a process of its own, so that its CPU is nobody else's, and the plain
-// ports beside it. It prints one line of JSON: where everything is. Each connection to the port
-// `counts` is told, as one line of JSON, what the API server was asked so far. Ends with its
-// parent.
+// bench_server [SERVICES]: the lab as a process of its own, so that its CPU is nobody else's, and
+// the plain ports beside it. It prints one line of JSON: where everything is. Each connection to
+// the port `counts` is told, as one line of JSON, what the API server was asked so far. Ends with
+// its parent.
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <sys/prctl.h>
 
@@ -26,11 +27,11 @@ using test::Lab;
 
 constexpr char const* kToken = "bench";
 
-void fill(Lab& lab) {
+void fill(Lab& lab, int services) {
   lab::PodSpec pod;
   pod.name = "solo";
   lab.cluster.add_pod(pod);
-  for (int i = 0; i < kServices; ++i) {
+  for (int i = 0; i < services; ++i) {
     lab::ServiceSpec service;
     service.name = fmt::format("s{}", i);
     service.selector = {{"app", service.name}};
@@ -71,9 +72,9 @@ std::string counts_of(Lab& lab) {
   return counts.dump() + "\n";
 }
 
-void run() {
+void run(int services) {
   test::LabThread lab;
-  lab.call(&fill);
+  lab.call([services](Lab& l) { fill(l, services); });
   Listening const counts;
   nlohmann::json const where = {
       {"api", lab.call([](Lab& l) { return l.server.port(); })},
@@ -94,11 +95,11 @@ void run() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    run();
+    run(argc == 2 ? std::atoi(argv[1]) : 0);
   } catch (CannotMeasure const& cannot) {
     std::fprintf(stderr, "%s\n", cannot.what());
     return 1;

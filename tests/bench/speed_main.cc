@@ -33,8 +33,8 @@ struct Options {
   }
 };
 
-SpeedSetting make_setting(Options const& options) {
-  SpeedSetting setting(options.cluster);
+SpeedSetting make_setting(Options const& options, SpeedRow const& kind) {
+  SpeedSetting setting(options.cluster, kind.services);
   setting.sizes.rounds = options.rounds;
   setting.program = options.program(kOurs);
   setting.tools.push_back(make_ours(kOurs, setting.program));
@@ -65,7 +65,7 @@ int run(Options const& options) {
                             : std::ranges::find(options.rows, kind.name) != options.rows.end();
     if (!wanted) continue;
     std::cerr << kind.name << " ..." << std::endl;
-    SpeedSetting const setting = make_setting(options);  // a fresh lab for each row
+    SpeedSetting const setting = make_setting(options, kind);  // a fresh lab for each row
     heading = title(options, setting);
     Row row;
     row.name = kind.name;

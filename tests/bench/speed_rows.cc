@@ -139,9 +139,9 @@ void measure_stall(SpeedSetting const&, Row& row) {
   measure_stalled_reader(*ground, Repeats(1), row);
 }
 
-SpeedSetting::SpeedSetting(bool on_cluster) {
+SpeedSetting::SpeedSetting(bool on_cluster, std::size_t services) {
   if (on_cluster) cluster = std::make_unique<ClusterPlace>();
-  if (!on_cluster) server = std::make_unique<BenchServer>();
+  if (!on_cluster) server = std::make_unique<BenchServer>(services);
   place = on_cluster ? cluster.get() : static_cast<Place const*>(server.get());
   far = std::make_unique<FarPlace>(*place, 20ms);
 }
@@ -165,16 +165,18 @@ std::vector<Tool const*> SpeedSetting::named(std::vector<std::string_view> const
 
 std::vector<SpeedRow> const& speed_rows() {
   static std::vector<SpeedRow> const rows = {
-      {"bulk-down", "one connection that reads as fast as it can", true, &measure_bulk_down},
-      {"bulk-up", "one connection that writes as fast as it can", true, &measure_bulk_up},
-      {"connect", "a new connection, from its begin to the first answer", true, &measure_connect},
-      {"connect-20ms", "the same, the server a round trip of 20 ms away", true,
+      {"bulk-down", "one connection that reads as fast as it can", true, 0, &measure_bulk_down},
+      {"bulk-up", "one connection that writes as fast as it can", true, 0, &measure_bulk_up},
+      {"connect", "a new connection, from its begin to the first answer", true, 0,
+       &measure_connect},
+      {"connect-20ms", "the same, the server a round trip of 20 ms away", true, 0,
        &measure_connect_far},
-      {"echo", "64 bytes and their return, one connection", true, &measure_echo},
+      {"echo", "64 bytes and their return, one connection", true, 0, &measure_echo},
       {"start-100", "forwards of one namespace, from the start until each has answered", true,
-       &measure_start},
-      {"start-500", "the same, ours only; then idle", false, &measure_start_very_many},
-      {"stalled-reader", "one reader of 8 stalls for 60 s on a full-speed source", false,
+       Sizes().many, &measure_start},
+      {"start-500", "the same, ours only; then idle", false, Sizes().very_many,
+       &measure_start_very_many},
+      {"stalled-reader", "one reader of 8 stalls for 60 s on a full-speed source", false, 0,
        &measure_stall},
   };
   return rows;

@@ -26,8 +26,9 @@ struct Sizes {
 };
 
 struct SpeedSetting {
-  // A server of its own, or the cluster. The thread that makes it must outlive it.
-  explicit SpeedSetting(bool on_cluster);
+  // A server of its own with that many Services, or the cluster. The thread that makes it must
+  // outlive it.
+  SpeedSetting(bool on_cluster, std::size_t services);
 
   Sizes sizes;
   std::unique_ptr<BenchServer> server;  // null on the cluster
@@ -49,6 +50,7 @@ struct SpeedRow {
   std::string_view name;
   std::string_view what;
   bool on_cluster;                                         // it can be measured there
+  std::size_t services;                                    // that the lab's namespace must have
   void (*measure)(SpeedSetting const& setting, Row& row);  // throws CannotMeasure
 };
 

@@ -386,6 +386,19 @@ Result<Choices> choose_pods(TargetQuery const& query, TargetView const& view,
   return none_eligible(query, view, *found);
 }
 
+bool is_leaving(Pod const* pod) {
+  return pod == nullptr || pod->deleting || pod->phase != PodPhase::running;
+}
+
+std::uint64_t unrest_of(Pod const* pod) {
+  return pod == nullptr ? 0 : pod->restarts * 2 + (pod->ready ? 0 : 1);
+}
+
+bool is_vouched_for(TargetQuery const& query, std::string const& name, Pod const* pod) {
+  bool const exact = query.target.kind == TargetKind::pod && name == query.target.name;
+  return query.allow_unready || exact || pod == nullptr || pod->ready;
+}
+
 Result<Choice> choose_unseen(TargetQuery const& query) {
   std::string const what = describe(query.target);
   if (query.target.kind != TargetKind::pod || query.target.name.empty()) {

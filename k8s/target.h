@@ -66,6 +66,15 @@ using Choices = std::vector<Choice>;
 // Errc::local for a selector that is none.
 Result<Choices> choose_pods(TargetQuery const& query, TargetView const& view, TargetMemory& memory);
 
+// Of a pod in use, as the cluster shows it; null = there is none of its uid any more.
+// Nothing new may go there.
+bool is_leaving(Pod const* pod);
+// Its own sign of trouble: another value after each container restart and change of readiness.
+std::uint64_t unrest_of(Pod const* pod);
+// False: it is known not to be Ready, and this target asks for Ready pods. By its name: a pod that
+// is not known may be.
+bool is_vouched_for(TargetQuery const& query, std::string const& name, Pod const* pod);
+
 // The choice where pods can neither be listed nor read: pod/NAME and a port number are taken at
 // their word, all else is Errc::forbidden.
 Result<Choice> choose_unseen(TargetQuery const& query);

@@ -141,20 +141,15 @@ bool TargetWatch::gone(std::string const& pod, std::string const& uid) const {
   } else if (!pods_.synced()) {
     return false;
   }
-  Pod const* const found = find(pod, uid);
-  return found == nullptr || found->deleting || found->phase != PodPhase::running;
+  return is_leaving(find(pod, uid));
 }
 
 std::uint64_t TargetWatch::unrest(std::string const& pod, std::string const& uid) const {
-  Pod const* const found = find(pod, uid);
-  return found == nullptr ? 0 : found->restarts * 2 + (found->ready ? 0 : 1);
+  return unrest_of(find(pod, uid));
 }
 
 bool TargetWatch::vouches_for(std::string const& pod) const {
-  bool const exact = query_.target.kind == TargetKind::pod && pod == query_.target.name;
-  if (query_.allow_unready || exact) return true;
-  Pod const* const found = pods_.find(pod);
-  return found == nullptr || found->ready;
+  return is_vouched_for(query_, pod, pods_.find(pod));
 }
 
 void TargetWatch::refresh() {

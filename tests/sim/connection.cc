@@ -5,6 +5,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include "forward/relay.h"
 #include "net/port_stream.h"
 
 namespace kportal::sim {
@@ -66,7 +67,8 @@ void Connection::hang_up() {
 // The relay
 
 void Connection::place(TunnelId id, Link& link, std::uint16_t port, std::uint32_t request) {
-  stage_.require(!placed() && !over_, "connection {} is placed while it is placed or over", id_);
+  stage_.require(Promise::placed_once, !placed() && !over_,
+                 "connection {} is placed while it is placed or over", id_);
   tunnel_ = id;
   port_ = port;
   ++placement_;
@@ -82,6 +84,7 @@ void Connection::place(TunnelId id, Link& link, std::uint16_t port, std::uint32_
   waits_for_text_ = false;
   judged_ = false;
   machine_.placed(stage_.time.now());
+  fin_sent_at_ = {};
   if (!machine_.kept().empty()) link_->send(*this, machine_.kept());
   if (local_ended_) pass_fin();
   pump_up();
@@ -96,7 +99,8 @@ void Connection::place_on_ended(TunnelId id) {
 }
 
 void Connection::reset() {
-  stage_.require(!placed() && !over_, "connection {} is reset while it is placed or over", id_);
+  stage_.require(Promise::ends_once, !placed() && !over_,
+                 "connection {} is reset while it is placed or over", id_);
   over_ = true;
 }
 
@@ -135,6 +139,7 @@ void Connection::pass_fin() {
   if (due <= stage_.time.now()) {
     link_->finish(*this);
     machine_.fin_sent(stage_.time.now());
+    fin_sent_at_ = stage_.time.now();
   } else if (due != kNever) {
     stage_.time.at(due, [this, at = placement_] {
       if (at == placement_) pass_fin();
@@ -165,7 +170,7 @@ void Connection::deliver(std::size_t size) {
 void Connection::tell_moved() {
   TimePoint const now = stage_.time.now();
   if (now < next_tell_) return;
-  next_tell_ = now + kTellMoved;
+  next_tell_ = now + forward::Relay::kTellMoved;
   owner_.relay_moved(id_);
 }
 
@@ -182,6 +187,7 @@ void Connection::set_full(bool full) {
   if (end_) full = false;
   if (full == full_ || !placed()) return;
   full_ = full;
+  full_since_ = stage_.time.awake();
   link_->count_full(full);
   owner_.relay_full(id_, full);
 }
@@ -221,7 +227,7 @@ void Connection::judge_soon() {
     return;
   }
   waits_for_text_ = true;
-  stage_.time.after(kErrorTextWait, [this, at = placement_] {
+  stage_.time.after(forward::Relay::kErrorTextWait, [this, at = placement_] {
     if (at == placement_ && waits_for_text_) judge();
   });
 }
@@ -245,13 +251,21 @@ void Connection::judge() {
     if (failed) {
       end.error = error;
       end.movable = machine_.movable(error.code);
+      end.blocks_tunnel = blocks_tunnel();
       leave(std::move(end));
       return;
     }
     Ledger::Record const& record = ledger_[mark_];
-    stage_.require(record.seen_by == 0 || (record.ended_answer && record.answered == downloaded_),
+    stage_.require(Promise::delivered,
+                   record.seen_by == 0 || (record.ended_answer && record.answered == downloaded_),
                    "connection {} ended cleanly with {} bytes of the {} that the pod sent", id_,
                    downloaded_, record.answered);
+  }
+  if (!evicted_ && !local_failed_ && ledger_[mark_].cut && fin_sent_at_ != TimePoint{}) {
+    Duration const after = ended_at_ - fin_sent_at_;
+    bool const by_knife =
+        after >= forward::RelayMachine::kCutFrom && after <= forward::RelayMachine::kCutUntil;
+    stage_.require(Promise::delivered, !by_knife, "connection {} was cut and ended cleanly", id_);
   }
   discarding_ = true;
   bool const lingers = !local_failed_ && !client_ended_ && stage_.random.chance(20);
@@ -276,6 +290,14 @@ Error Connection::why_not_clean(bool& failed) const {
   if (!machine_.end_is_trusted(ended_at_)) return {Errc::half_close_cut, "cut by the runtime"};
   failed = false;
   return {};
+}
+
+// As Relay::judge.
+bool Connection::blocks_tunnel() const {
+  if (evicted_ || text.empty() || !machine_.has_sent()) return false;
+  Errc const cause = net::classify_error_text(text, port_).code;
+  bool const by_port = cause == Errc::pod_refused || cause == Errc::stream_failed;
+  return by_port && *end_ == boost::asio::error::eof;
 }
 
 void Connection::leave(ConnectionEnd end) {

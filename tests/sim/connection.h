@@ -46,9 +46,8 @@ class ConnectionOwner {
 
 class Connection final : private Pair {
  public:
-  static constexpr Duration kErrorTextWait = std::chrono::seconds(2);
+  // As in forward/relay.cc, which keeps it to itself.
   static constexpr Duration kAcceptedAfter = std::chrono::seconds(1);
-  static constexpr Duration kTellMoved = std::chrono::milliseconds(250);
   // What is buffered for a client that does not read; small, so that it fills soon.
   static constexpr std::size_t kMaxBuffered = 256;
 
@@ -72,6 +71,11 @@ class Connection final : private Pair {
   TunnelId tunnel() const { return tunnel_; }
   bool placed() const { return link_ != nullptr; }
   bool over() const { return over_; }
+  // Since when it stops its tunnel, by the clock that stands still with the loop.
+  std::optional<TimePoint> full_since() const {
+    return full_ ? std::optional(full_since_) : std::nullopt;
+  }
+  bool is_leaving() const { return evicted_.has_value(); }
   TimePoint arrived() const { return arrived_; }
   TimePoint arrived_awake() const { return arrived_awake_; }
   bool accepted_by_pod(TimePoint now) const {
@@ -96,6 +100,7 @@ class Connection final : private Pair {
   void judge_soon();
   void judge();
   Error why_not_clean(bool& failed) const;
+  bool blocks_tunnel() const;
   void leave(ConnectionEnd end);
   void local_failed();
 
@@ -117,6 +122,7 @@ class Connection final : private Pair {
   std::size_t buffered_ = 0;
   bool reads_ = true;
   bool full_ = false;
+  TimePoint full_since_{};
   TimePoint next_tell_{};
   std::optional<Error> evicted_;
   bool client_ended_ = false;
@@ -129,6 +135,7 @@ class Connection final : private Pair {
   bool judged_ = false;
   std::optional<error_code> end_;
   TimePoint ended_at_{};
+  TimePoint fin_sent_at_{};
 };
 
 }  // namespace kportal::sim

@@ -22,15 +22,15 @@ std::size_t max_pods(config::Balance balance, config::Reliability const& reliabi
   return balance == config::Balance::pin ? 1 : max_tunnels(reliability);
 }
 
-// Asked this often while nothing answers, as TCP does.
-constexpr Duration kKnock = seconds(1);
 // A machine is told the time some turns of the loop later.
 constexpr Duration kHoldSlack = milliseconds(100);
+// All are looked at this often.
+constexpr Duration kBlockSlack = milliseconds(500);
 
 }  // namespace
 
 Driver::Driver(Stage& stage, Product product, config::ForwardSpec spec,
-               config::Reliability reliability, Pods& pods, Weather& weather)
+               config::Reliability reliability, Pods& pods, Weather& weather, Ways& ways, Way& way)
     : stage_(stage),
       product_(product),
       spec_(std::move(spec)),
@@ -38,6 +38,8 @@ Driver::Driver(Stage& stage, Product product, config::ForwardSpec spec,
       id_(spec_.id()),
       pods_(pods),
       weather_(weather),
+      ways_(ways),
+      way_(&way),
       machine_(
           reliability.hold, static_cast<std::uint32_t>(stage.random.next()),
           [this](Reason reason) { return product_.checker.is_final(id_, reason); },
@@ -57,6 +59,11 @@ events::ForwardRef Driver::ref() const {
 // As Worker's public part.
 
 void Driver::start() {
+  if (spec_.disabled) {
+    stage_.coverage.hit("start.disabled");
+    product_.checker.register_forward(ref(), spec_.health, *this, events::Status::disabled);
+    return;
+  }
   events::ForwardStarting starting;
   starting.forward = ref();
   product_.bus.publish(std::move(starting));
@@ -69,7 +76,8 @@ void Driver::retire() {
   machine_.stop();
   carry_out();
   retired_ = true;
-  dials_.clear();
+  drop_dials();
+  way_->unsubscribe(this);
   pings_.clear();
   for (auto const& probe : all_probes_) probe->cancel();
   product_.checker.unregister(id_);
@@ -106,16 +114,17 @@ void Driver::update(config::HealthCheck health, config::Reliability reliability)
   for (auto const& [id, tunnel] : tunnels_) {
     tunnel.link->set_keepalive({reliability.ping_interval, reliability.ping_timeout});
   }
-  if (set_up_) {
-    target_news_ = true;
-    wake_by(stage_.time.now());
+  if (!spec_.disabled) {
+    target_news_ = set_up_;
+    next_setup_ = stage_.time.now();  // what was in the way may be gone
+    wake_by(next_setup_);
   }
   product_.checker.update_settings(id_, health);
 }
 
 void Driver::access_changed(bool other_cluster) {
   TimePoint const now = stage_.time.now();
-  if (retired_) return;
+  if (retired_ || spec_.disabled) return;
   pace_.hurried();
   if (!set_up_) {
     next_setup_ = now;
@@ -129,10 +138,11 @@ void Driver::access_changed(bool other_cluster) {
     carry_out();
     return;
   }
-  ++cluster_;
-  dials_.clear();
+  drop_dials();
+  way_->unsubscribe(this);
   machine_.renew(now);
   choices_.reset();
+  enter(ways_.open());
   pods_.start_over();
   target_news_ = true;
   carry_out();
@@ -161,7 +171,8 @@ void Driver::run() {
     machine_.tick(now);
     carry_out();
     if (machine_.deadline() > now) break;
-    stage_.require(idle < 2, "{}: the machine is due at once again and again", id_);
+    stage_.require(Promise::time_passes, idle < 2, "{}: the machine is due at once again and again",
+                   id_);
   }
   TimePoint const setup = set_up_ ? kNever : next_setup_;
   TimePoint const due = std::min(machine_.deadline(), setup);
@@ -183,6 +194,7 @@ void Driver::set_up(TimePoint now) {
     return;
   }
   set_up_ = true;
+  enter(*way_);
   pods_.on_change([this] {
     if (retired_) return;
     target_news_ = true;
@@ -203,7 +215,7 @@ void Driver::look_at_target(TimePoint now) {
   for (TunnelId const id : machine_.pool().all(TunnelInfo::State::up)) {
     TunnelInfo const& tunnel = *machine_.pool().find(id);
     in_use.push_back(tunnel.pod_uid);
-    bool const ours = tunnels_.at(id).cluster == cluster_;
+    bool const ours = tunnels_.at(id).way == way_;
     if (ours && pods_.gone(tunnel.pod, tunnel.pod_uid)) gone.push_back(id);
   }
   if (!gone.empty()) pace_.failed();
@@ -224,7 +236,7 @@ void Driver::look_for_unrest() {
   bool news = false;
   for (TunnelId const id : machine_.pool().all(TunnelInfo::State::up)) {
     TunnelInfo const& tunnel = *machine_.pool().find(id);
-    bool const ours = tunnels_.at(id).cluster == cluster_;
+    bool const ours = tunnels_.at(id).way == way_;
     if (!ours || pods_.gone(tunnel.pod, tunnel.pod_uid)) continue;
     std::uint64_t const unrest = pods_.unrest(tunnel.pod, tunnel.pod_uid);
     seen.emplace(tunnel.pod_uid, unrest);
@@ -239,29 +251,27 @@ void Driver::look_for_unrest() {
 
 // Dials and tunnels
 
-void Driver::dial(TunnelId id, k8s::Choice choice, TimePoint deadline, int cluster) {
-  if (retired_ || cluster != cluster_ || !dials_.contains(id)) return;
-  TimePoint const now = stage_.time.now();
-  if (weather_.blackhole || weather_.dial_hangs) {
-    if (now >= deadline) {
-      dial_ended(id, choice, Error(Errc::timeout, "dial: no answer"), cluster);
-    } else {
-      stage_.time.at(std::min(deadline, now + kKnock), [this, id, choice, deadline, cluster] {
-        dial(id, choice, deadline, cluster);
-      });
-    }
-  } else if (weather_.dial_error) {
-    dial_ended(id, choice, weather_.dial_error, cluster);
-  } else if (!pods_.exists(choice.pod)) {
-    dial_ended(id, choice, Error(Errc::not_found, "pods \"" + choice.pod + "\" not found"),
-               cluster);
-  } else {
-    dial_ended(id, choice, std::nullopt, cluster);
-  }
+Way::Dial Driver::dial_to(TunnelId id, k8s::Choice const& choice) {
+  Way::Dial dial;
+  dial.server_time = weather_.dial_time;
+  dial.timeout = reliability_.dial_timeout;
+  dial.is_mute = [this] { return weather_.dial_is_mute; };
+  dial.hangs = [this] { return weather_.dial_hangs; };
+  dial.refused = [this] {
+    bool const by_tcp = weather_.dial_error && weather_.dial_error->code == Errc::network;
+    return by_tcp ? weather_.dial_error : std::nullopt;
+  };
+  dial.answer = [this, pod = choice.pod] {
+    if (weather_.dial_error || pods_.exists(pod)) return weather_.dial_error;
+    return std::optional(Error(Errc::not_found, "pods \"" + pod + "\" not found"));
+  };
+  dial.done = [this, id, choice](std::optional<Error> error) {
+    dial_ended(id, choice, std::move(error));
+  };
+  return dial;
 }
 
-void Driver::dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Error> error,
-                        int cluster) {
+void Driver::dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Error> error) {
   dials_.erase(id);
   if (machine_.pool().find(id) == nullptr) return;  // given up meanwhile
   TimePoint const now = stage_.time.now();
@@ -271,7 +281,7 @@ void Driver::dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Er
     pace_.failed();
     machine_.dial_failed(id, *error, now);
   } else {
-    tunnel_up(id, choice, cluster);
+    tunnel_up(id, choice);
     pace_.hurried();
     stage_.coverage.hit("event.dialled");
     machine_.dialled(id, now);
@@ -279,7 +289,25 @@ void Driver::dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Er
   carry_out();
 }
 
-void Driver::tunnel_up(TunnelId id, k8s::Choice const& choice, int cluster) {
+void Driver::drop_dials() {
+  for (auto const& [id, dial] : dials_) way_->cancel(dial);
+  dials_.clear();
+}
+
+// As Worker::enter_cluster.
+void Driver::enter(Way& way) {
+  way_ = &way;
+  way.subscribe(this, [this] { network_back(); });
+  pods_.on_list([this](bool answered, TimePoint asked) {
+    if (answered) {
+      way_->heard(stage_.time.now());
+    } else {
+      way_->doubt(asked);
+    }
+  });
+}
+
+void Driver::tunnel_up(TunnelId id, k8s::Choice const& choice) {
   stage_.trace("{}: tunnel {} to {} is up", id_, id, choice.pod);
   auto link = std::make_unique<Link>(
       stage_, weather_, net::SpdyKeepalive{reliability_.ping_interval, reliability_.ping_timeout});
@@ -290,7 +318,7 @@ void Driver::tunnel_up(TunnelId id, k8s::Choice const& choice, int cluster) {
   tunnel.runtime = runtime.get();
   tunnel.pod = choice.pod;
   tunnel.port = choice.port;
-  tunnel.cluster = cluster;
+  tunnel.way = way_;
   tunnel.since = stage_.time.now();
   link->serve(std::move(runtime));
   link->on_end([this, id](error_code why) {
@@ -299,6 +327,7 @@ void Driver::tunnel_up(TunnelId id, k8s::Choice const& choice, int cluster) {
   });
   link->on_bytes([this, id] { heard(id); });
   link->on_late([this, id](bool late) { answer_late(id, late); });
+  way_->remember(*link);
   all_links_.push_back(std::move(link));
   tunnels_.emplace(id, std::move(tunnel));
   unrest_.try_emplace(choice.uid, pods_.unrest(choice.pod, choice.uid));
@@ -309,7 +338,13 @@ void Driver::tunnel_ended(TunnelId id, error_code why) {
   if (at == tunnels_.end()) return;
   stage_.trace("{}: tunnel {} ended: {}", id_, id, why.message());
   bool const lived = at->second.lived;
-  stage_.require(why != Errc::ping_timeout || at->second.link->was_obstructed(),
+  if (why == Errc::ping_timeout) {
+    Way& way = *at->second.way;
+    way.doubt(stage_.time.now() - reliability_.ping_timeout);
+    if (&way == way_ && !retired_) pods_.refresh();
+  }
+  stage_.require(Promise::dead_is_dead,
+                 why != Errc::ping_timeout || at->second.link->was_obstructed(),
                  "{}: tunnel {} was answered and is taken for dead", id_, id);
   tunnels_.erase(at);
   if (carrying_out_) ended_.insert(id);
@@ -364,9 +399,16 @@ std::vector<Connection*> Driver::open_connections() const {
   return open;
 }
 
-void Driver::network_back() {
+void Driver::clear_tunnels() {
+  for (auto const& [id, tunnel] : tunnels_) tunnel.runtime->clear();
+}
+
+void Driver::released() {
   for (auto const& [id, tunnel] : tunnels_) tunnel.link->released();
-  if (retired_ || !set_up_) return;
+}
+
+void Driver::network_back() {
+  if (retired_) return;
   stage_.coverage.hit("event.network_back");
   pace_.hurried();
   pace_.proved_alive();
@@ -380,8 +422,9 @@ void Driver::network_back() {
 void Driver::start_probe(healthcheck::Ticket ticket, config::ProbeMethod method,
                          TimePoint deadline) {
   stage_.coverage.hit("check.probe");
-  stage_.require(!retired_, "{}: a probe after the end", id_);
-  stage_.require(tickets_.insert(ticket.number).second, "{}: a ticket is used twice", id_);
+  stage_.require(Promise::nothing_after_stop, !retired_, "{}: a probe after the end", id_);
+  stage_.require(Promise::ticket_once, tickets_.insert(ticket.number).second,
+                 "{}: a ticket is used twice", id_);
   if (tunnels_.contains(ticket.generation)) probe(ticket, method, deadline);
 }
 
@@ -438,8 +481,9 @@ void Driver::probed(TunnelId id, healthcheck::Ticket ticket, config::ProbeMethod
 
 void Driver::start_ping(healthcheck::Ticket ticket, TimePoint deadline) {
   stage_.coverage.hit("check.ping");
-  stage_.require(!retired_, "{}: a ping after the end", id_);
-  stage_.require(tickets_.insert(ticket.number).second, "{}: a ticket is used twice", id_);
+  stage_.require(Promise::nothing_after_stop, !retired_, "{}: a ping after the end", id_);
+  stage_.require(Promise::ticket_once, tickets_.insert(ticket.number).second,
+                 "{}: a ticket is used twice", id_);
   if (!tunnels_.contains(ticket.generation)) return;
   Ping ping;
   ping.ticket = ticket;
@@ -536,10 +580,24 @@ Connection* Driver::find(ConnectionId connection) const {
   return at == connections_.end() ? nullptr : at->second;
 }
 
+void Driver::count_shares(TunnelId tunnel) {
+  auto const stays = [tunnel](auto const& entry) {
+    Connection const& it = *entry.second;
+    return it.placed() && it.tunnel() == tunnel && !it.is_leaving();
+  };
+  if (std::ranges::count_if(connections_, stays) < 2) {
+    shared_since_.erase(tunnel);
+  } else {
+    shared_since_.try_emplace(tunnel, stage_.time.awake());
+  }
+}
+
 void Driver::relay_left(ConnectionId connection, ConnectionEnd end) {
   Connection* const it = find(connection);
-  stage_.require(it != nullptr, "{}: connection {} ends twice", id_, connection);
+  stage_.require(Promise::ends_once, it != nullptr, "{}: connection {} ends twice", id_,
+                 connection);
   bool const failed = end.error.has_value();
+  count_shares(it->tunnel());
   auto const tunnel = tunnels_.find(it->tunnel());
   if (tunnel != tunnels_.end() && tunnel->second.link->ended()) {
     tunnel_ended(tunnel->first, tunnel->second.link->end_reason());
@@ -548,6 +606,10 @@ void Driver::relay_left(ConnectionId connection, ConnectionEnd end) {
                failed ? end.error->text : "");
   if (failed && end.error->code == Errc::pod_gone) pace_.failed();
   if (failed && end.movable) stage_.coverage.hit("event.movable");
+  if (end.blocks_tunnel && machine_.pool().is_up(it->tunnel())) {
+    stage_.coverage.hit("event.blocks_tunnel");
+    blocked_.emplace(it->tunnel(), stage_.time.awake());
+  }
   machine_.connection_ended(connection, it->tunnel(), it->arrived(), std::move(end),
                             stage_.time.now());
   if (failed) {
@@ -617,42 +679,39 @@ void Driver::carry_out() {
 
 void Driver::act(forward::Dial const& action) {
   stage_.coverage.hit("action.Dial");
-  stage_.require(!stopping_, "{}: a dial after the end", id_);
+  stage_.require(Promise::nothing_after_stop, !stopping_, "{}: a dial after the end", id_);
   stage_.trace("{}: dial {} to {}", id_, action.tunnel, action.choice.pod);
   pace_.dialled(action.choice.uid, max_pods(spec_.balance, reliability_));
-  stage_.require(dials_.insert(action.tunnel).second, "{}: dial {} twice", id_, action.tunnel);
-  TimePoint const now = stage_.time.now();
-  stage_.time.after(
-      weather_.dial_time,
-      [this, id = action.tunnel, choice = action.choice, deadline = now + reliability_.dial_timeout,
-       cluster = cluster_] { dial(id, choice, deadline, cluster); });
+  Way::DialId const dial = way_->dial(dial_to(action.tunnel, action.choice));
+  stage_.require(Promise::all_accounted, dials_.emplace(action.tunnel, dial).second,
+                 "{}: dial {} twice", id_, action.tunnel);
 }
 
 void Driver::act(forward::CloseTunnel const& action) {
   stage_.coverage.hit("action.CloseTunnel");
   stage_.trace("{}: close tunnel {}", id_, action.tunnel);
-  dials_.erase(action.tunnel);
+  if (auto const dial = dials_.extract(action.tunnel)) way_->cancel(dial.mapped());
   auto const at = tunnels_.find(action.tunnel);
   if (at == tunnels_.end()) return;
   for (auto const& [id, connection] : connections_) {
     bool const on_it = connection->placed() && connection->tunnel() == action.tunnel;
-    stage_.require(!on_it, "{}: tunnel {} is closed with connection {} on it", id_, action.tunnel,
-                   id);
+    stage_.require(Promise::drained_first, !on_it,
+                   "{}: tunnel {} is closed with connection {} on it", id_, action.tunnel, id);
   }
   at->second.link->close();
 }
 
 void Driver::act(forward::PlaceConnection const& action) {
   stage_.coverage.hit("action.PlaceConnection");
-  stage_.require(!stopping_, "{}: a placement after the end", id_);
+  stage_.require(Promise::nothing_after_stop, !stopping_, "{}: a placement after the end", id_);
   auto const at = tunnels_.find(action.tunnel);
   bool const up = at != tunnels_.end() && machine_.pool().find(action.tunnel) != nullptr;
-  stage_.require(up || ended_.contains(action.tunnel),
+  stage_.require(Promise::placed_once, up || ended_.contains(action.tunnel),
                  "{}: connection {} is placed on tunnel {}, which is not up", id_,
                  action.connection, action.tunnel);
   Connection* const connection = find(action.connection);
-  stage_.require(connection != nullptr, "{}: connection {} is placed and is no more", id_,
-                 action.connection);
+  stage_.require(Promise::ends_once, connection != nullptr,
+                 "{}: connection {} is placed and is no more", id_, action.connection);
   stage_.trace("{}: connection {} on tunnel {}", id_, action.connection, action.tunnel);
   if (connection->tunnel() != 0) stage_.coverage.hit("event.moved");
   if (!up) {
@@ -660,31 +719,33 @@ void Driver::act(forward::PlaceConnection const& action) {
     return;
   }
   connection->place(action.tunnel, *at->second.link, at->second.port, next_request_++);
+  count_shares(action.tunnel);
 }
 
 void Driver::act(forward::ResetConnection const& action) {
   stage_.coverage.hit("action.ResetConnection");
   stage_.coverage.hit_connection(action.reason);
   Connection* const connection = find(action.connection);
-  stage_.require(connection != nullptr, "{}: connection {} ends twice", id_, action.connection);
+  stage_.require(Promise::ends_once, connection != nullptr, "{}: connection {} ends twice", id_,
+                 action.connection);
   stage_.trace("{}: connection {} reset: {}", id_, action.connection, action.message);
   connection->reset();
   connections_.erase(action.connection);
 }
 
-// No client here stops reading.
 void Driver::act(forward::EvictConnection const& action) {
   stage_.coverage.hit("action.EvictConnection");
   stage_.trace("{}: connection {} gives way", id_, action.connection);
   Connection* const connection = find(action.connection);
-  stage_.require(connection != nullptr && connection->placed(),
+  stage_.require(Promise::ends_once, connection != nullptr && connection->placed(),
                  "{}: connection {} is to give way and is not placed", id_, action.connection);
   connection->evict(action.error);
+  count_shares(connection->tunnel());
 }
 
 void Driver::act(forward::MarkConnected const& action) {
   stage_.coverage.hit(action.refresh ? "action.MarkConnected.refresh" : "action.MarkConnected");
-  stage_.require(!stopping_, "{}: connected after the end", id_);
+  stage_.require(Promise::nothing_after_stop, !stopping_, "{}: connected after the end", id_);
   Tunnel const& tunnel = tunnels_.at(action.tunnel);
   events::ForwardConnected connected;
   connected.forward = ref();
@@ -733,7 +794,8 @@ void Driver::act(forward::MarkReconnecting const& action) {
 void Driver::act(forward::MarkFailed const& action) {
   stage_.coverage.hit("action.MarkFailed");
   stage_.coverage.hit_status(action.reason);
-  stage_.require(!machine_.pool().primary(), "{}: failed with a tunnel that serves", id_);
+  stage_.require(Promise::error_is_final, !machine_.pool().primary(),
+                 "{}: failed with a tunnel that serves", id_);
   if (action.news) {
     events::ForwardFailed failed;
     failed.forward = ref();
@@ -750,6 +812,11 @@ void Driver::act(forward::ResolveAgain const&) {
 }
 
 // For the Judge
+
+bool Driver::rests() const {
+  bool const has_none = connections_.empty() && tunnels_.empty() && dials_.empty();
+  return has_none && tickets_.empty() && machine_.deadline() == kNever;
+}
 
 bool Driver::over() const {
   return retired_ && connections_.empty() && tunnels_.empty() && dials_.empty();
@@ -787,6 +854,22 @@ bool Driver::tunnel_lives() const {
   });
 }
 
+bool Driver::tunnels_work() const {
+  return std::ranges::all_of(tunnels_, [this](auto const& entry) {
+    auto const& [id, tunnel] = entry;
+    bool const jammed = machine_.pool().is_up(id) && tunnel.runtime->jammed();
+    return tunnel.link->carries() && (!jammed || blocked_.contains(id));
+  });
+}
+
+std::optional<TimePoint> Driver::blocked_since() const {
+  std::optional<TimePoint> since;
+  for (auto const& [id, told] : blocked_) {
+    if (machine_.pool().is_up(id)) since = since ? std::min(*since, told) : told;
+  }
+  return since;
+}
+
 bool Driver::port_reachable() const {
   return std::ranges::any_of(machine_.pool().all(TunnelInfo::State::up), [this](TunnelId id) {
     auto const at = tunnels_.find(id);
@@ -801,30 +884,44 @@ bool Driver::port_reachable() const {
 void Driver::check() const {
   if (machine_.has_actions()) return;  // they are due in this very moment
   forward::TunnelPool const& pool = machine_.pool();
-  stage_.require(pool.held() <= forward::TunnelPool::kMaxHeld, "{}: too many are held", id_);
+  stage_.require(Promise::held_bounded, pool.held() <= forward::TunnelPool::kMaxHeld,
+                 "{}: too many are held", id_);
   for (TunnelId const id : pool.all(TunnelInfo::State::dialing)) {
-    stage_.require(retired_ || dials_.contains(id), "{}: tunnel {} waits for a dial that is over",
-                   id_, id);
+    stage_.require(Promise::all_accounted, retired_ || dials_.contains(id),
+                   "{}: tunnel {} waits for a dial that is over", id_, id);
   }
   for (auto const state : {TunnelInfo::State::up, TunnelInfo::State::draining}) {
     for (TunnelId const id : pool.all(state)) {
-      stage_.require(tunnels_.contains(id), "{}: tunnel {} is over and still counted", id_, id);
+      stage_.require(Promise::all_accounted, tunnels_.contains(id),
+                     "{}: tunnel {} is over and still counted", id_, id);
     }
   }
   for (auto const& [id, tunnel] : tunnels_) {
-    stage_.require(retired_ || tunnel.link->ended() || pool.find(id) != nullptr,
+    stage_.require(Promise::all_accounted,
+                   retired_ || tunnel.link->ended() || pool.find(id) != nullptr,
                    "{}: tunnel {} is open and belongs to nobody", id_, id);
   }
   std::size_t placed = 0;
   for (auto const& [id, connection] : connections_) placed += connection->placed() ? 1 : 0;
-  stage_.require(placed + pool.held() == connections_.size(),
+  stage_.require(Promise::all_accounted, placed + pool.held() == connections_.size(),
                  "{}: {} connections, {} placed, {} held", id_, connections_.size(), placed,
                  pool.held());
-  if (retired_) return;
+  if (retired_) {
+    stage_.require(Promise::stops, pool.held() == 0, "{}: a connection is held after the end", id_);
+    return;
+  }
   TimePoint const awake = stage_.time.awake();
   for (auto const& [id, connection] : connections_) {
     bool const held = !connection->placed();
-    stage_.require(!held || awake <= connection->arrived_awake() + longest_hold_ + kHoldSlack,
+    auto const full = connection->full_since();
+    auto const shared = shared_since_.find(connection->tunnel());
+    bool const blocks = full && !connection->is_leaving() && shared != shared_since_.end();
+    stage_.require(Promise::gives_way,
+                   !blocks || awake <= std::max(*full, shared->second) +
+                                           forward::Occupancy::kMayBlock + kBlockSlack,
+                   "{}: connection {} blocks another one for too long", id_, id);
+    stage_.require(Promise::hold_bounded,
+                   !held || awake <= connection->arrived_awake() + longest_hold_ + kHoldSlack,
                    "{}: connection {} is held too long", id_, id);
   }
 }

@@ -20,6 +20,7 @@
 #include "tests/sim/pods.h"
 #include "tests/sim/probe.h"
 #include "tests/sim/runtime.h"
+#include "tests/sim/way.h"
 
 namespace kportal::sim {
 
@@ -35,7 +36,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   static constexpr Duration kSetupRetry = std::chrono::seconds(10);
 
   Driver(Stage& stage, Product product, config::ForwardSpec spec, config::Reliability reliability,
-         Pods& pods, Weather& weather);
+         Pods& pods, Weather& weather, Ways& ways, Way& way);
 
   // As Worker.
   void start();
@@ -51,8 +52,11 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   // What may be faulted: tunnels that are up here, whatever the machine thinks of them.
   std::vector<Link*> links() const;
   std::vector<Connection*> open_connections() const;
-  // The cluster is heard from again after it was silent.
-  void network_back();
+  // Nothing lies in the way of others on them any more.
+  void clear_tunnels();
+  // The network passes what TCP held.
+  void released();
+  Way& way() const { return *way_; }
 
   // For the Judge.
   std::string const& id() const { return id_; }
@@ -62,6 +66,8 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   bool retired() const { return retired_; }
   // When the checker was told of another tunnel, since the last call.
   std::vector<TimePoint> take_marks() { return std::exchange(marks_, {}); }
+  // It has nothing, and waits for nothing.
+  bool rests() const;
   // Everything ended: no tunnel, connection, dial.
   bool over() const;
   // Some tunnel that takes connections brought evidence from the pod's own port.
@@ -71,6 +77,10 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   // A tunnel that takes connections leads to a pod whose port accepts; or nobody can know.
   bool port_reachable() const;
   bool tunnel_lives() const;
+  // Nothing keeps bytes of its tunnels from passing that it was not told of.
+  bool tunnels_work() const;
+  // Since when a tunnel that takes connections is known to be blocked by a refused one.
+  std::optional<TimePoint> blocked_since() const;
   // After so long without a byte a tunnel is dead, of whichever settings it is.
   Duration longest_silence() const { return longest_silence_; }
   // What every step must leave behind.
@@ -84,7 +94,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
     Sandbox* sandbox = nullptr;
     std::string pod;
     std::uint16_t port = 0;
-    int cluster = 0;
+    Way* way = nullptr;
     TimePoint since;
     TimePoint last_pod_byte{};
     TimePoint last_traffic{};
@@ -103,9 +113,12 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   void report_failure(Error const& error);
   void look_at_target(TimePoint now);
   void look_for_unrest();
-  void dial(TunnelId id, k8s::Choice choice, TimePoint deadline, int cluster);
-  void dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Error> error, int cluster);
-  void tunnel_up(TunnelId id, k8s::Choice const& choice, int cluster);
+  Way::Dial dial_to(TunnelId id, k8s::Choice const& choice);
+  void dial_ended(TunnelId id, k8s::Choice const& choice, std::optional<Error> error);
+  void drop_dials();
+  void enter(Way& way);
+  void network_back();
+  void tunnel_up(TunnelId id, k8s::Choice const& choice);
   void tunnel_ended(TunnelId id, error_code why);
   void answer_late(TunnelId id, bool late);
   void proved_alive(TunnelId id);
@@ -118,6 +131,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
               TimePoint deadline, healthcheck::ProbeVerdict verdict);
   void ping_over(std::uint64_t number);
   Connection* find(ConnectionId connection) const;
+  void count_shares(TunnelId tunnel);
 
   // ConnectionOwner
   void relay_left(ConnectionId connection, ConnectionEnd end) override;
@@ -158,6 +172,8 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   std::string id_;
   Pods& pods_;
   Weather& weather_;
+  Ways& ways_;
+  Way* way_;  // of the cluster that the kubeconfig leads to; another one after each edit
   forward::WorkerMachine machine_;
   Pace pace_;
   Duration longest_hold_;
@@ -172,15 +188,17 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   std::optional<Result<k8s::Choices>> choices_;
   std::string note_;
   std::map<std::string, std::uint64_t> unrest_;
-  int cluster_ = 0;  // which one; grows with each edit
   std::map<TunnelId, Tunnel> tunnels_;
-  std::set<TunnelId> dials_;  // under way
+  std::map<TunnelId, Way::DialId> dials_;  // under way
   std::map<ConnectionId, Connection*> connections_;
   ConnectionId next_connection_ = 1;
+  // Since when two or more connections that stay are on a tunnel.
+  std::map<TunnelId, TimePoint> shared_since_;
   std::uint32_t next_request_ = 0;
   std::map<std::uint64_t, Ping> pings_;
-  std::set<std::uint64_t> tickets_;  // that were given
-  std::set<TunnelId> proved_;        // whose pod's port was heard from
+  std::set<std::uint64_t> tickets_;        // that were given
+  std::set<TunnelId> proved_;              // whose pod's port was heard from
+  std::map<TunnelId, TimePoint> blocked_;  // when it was said
   TimePoint doubted_{};
   TimePoint vouched_{};      // when an answer to a check of this generation was good
   TunnelId generation_ = 0;  // that was marked last

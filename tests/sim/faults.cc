@@ -88,9 +88,7 @@ void cut(Stage& stage, Site& site) {
 }
 
 void cut_all(Stage&, Site& site) {
-  for (Link* const link : site.driver().links()) {
-    link->cut(make_error_code(boost::asio::error::connection_reset));
-  }
+  site.cut_all();
 }
 
 void flap(Stage& stage, Site& site) {
@@ -126,19 +124,31 @@ void block(Stage& stage, Site& site) {
 }
 
 void blackhole(Stage& stage, Site& site) {
-  site.weather().blackhole = true;
-  stage.time.after(while_(stage), [&site] {
-    site.weather().blackhole = false;
-    site.driver().network_back();
-  });
+  site.network().drop();
+  stage.time.after(while_(stage), [&site] { site.network().heal(); });
+}
+
+void switch_off(Stage& stage, Site& site) {
+  site.network().close();
+  stage.time.after(while_(stage), [&site] { site.network().heal(); });
+}
+
+void change_network(Stage&, Site& site) {
+  site.ways().network_changed();
+}
+
+void roam(Stage& stage, Site& site) {
+  blackhole(stage, site);
+  stage.time.after(while_(stage), [&site] { site.ways().network_changed(); });
 }
 
 // Dials
 
 void hang(Stage& stage, Site& site) {
-  site.weather().dial_hangs = true;
+  bool& hangs = stage.random.chance(50) ? site.weather().dial_hangs : site.weather().dial_is_mute;
+  hangs = true;
   cut_all(stage, site);
-  stage.time.after(while_(stage), [&site] { site.weather().dial_hangs = false; });
+  stage.time.after(while_(stage), [&hangs] { hangs = false; });
 }
 
 Error draw_refusal(Random& random) {
@@ -217,7 +227,10 @@ void edit_kubeconfig(Stage& stage, Site& site) {
 void reload(Stage& stage, Site& site) {
   config::ForwardSpec spec = site.driver().spec();
   spec.health = draw_health(stage.random);
-  site.replace(std::move(spec), draw_reliability(stage.random));
+  spec.disabled = stage.random.chance(20);
+  if (stage.random.chance(40)) spec.half_close = draw_half_close(stage.random);
+  if (stage.random.chance(40)) spec.balance = draw_balance(stage.random);
+  site.reload(std::move(spec), draw_reliability(stage.random));
 }
 
 void reload_badly(Stage& stage, Site& site) {
@@ -225,7 +238,11 @@ void reload_badly(Stage& stage, Site& site) {
       stage.random.pick<Error>({Error(Errc::port_in_use, "address in use"),
                                 Error(Errc::kubeconfig, "kubeconfig: no such file"),
                                 Error(Errc::no_such_context, "no such context")});
-  reload(stage, site);
+  config::ForwardSpec spec = site.driver().spec();
+  spec.disabled = false;
+  bool const passes = spec.half_close == config::HalfClose::pass;
+  spec.half_close = passes ? config::HalfClose::hold : config::HalfClose::pass;
+  site.reload(std::move(spec), draw_reliability(stage.random));
   stage.time.after(while_(stage), [&site] { site.weather().setup_error.reset(); });
 }
 
@@ -235,6 +252,17 @@ void new_settings(Stage& stage, Site& site) {
 
 void stand_still(Stage& stage, Site&) {
   stage.time.stand_still(stage.random.between(milliseconds(60), seconds(5)));
+}
+
+// More at once than may wait, if there is no tunnel; a heavy one, so it is rare.
+void crowd(Stage& stage, Site& site) {
+  if (stage.random.chance(50)) site.cut_all();
+  std::size_t const clients = stage.random.chance(3) ? forward::TunnelPool::kMaxHeld + 10 : 30;
+  ClientPlan plan;
+  plan.end = ClientPlan::End::resets;
+  plan.until_end = stage.random.between(milliseconds(1), seconds(2));
+  for (std::size_t i = 0; i < clients; ++i) site.driver().connect(stage.next_mark(), plan);
+  site.check();
 }
 
 void hang_up(Stage&, Site& site) {
@@ -259,7 +287,10 @@ constexpr Fault kFaults[] = {
     {"tunnel silent", silence},
     {"tunnel late", delay},
     {"writes blocked", block},
-    {"blackhole", blackhole},
+    {"blackhole", blackhole, true},
+    {"server switched off", switch_off, true},
+    {"network changes", change_network, true},
+    {"network lost, then another", roam, true},
     {"dials hang", hang},
     {"dials refused", refuse},
     {"dials slow", slow_dial},
@@ -272,6 +303,7 @@ constexpr Fault kFaults[] = {
     {"reload that cannot be set up", reload_badly},
     {"settings changed", new_settings},
     {"loop stands still", stand_still},
+    {"crowd of clients", crowd},
     {"clients hang up", hang_up},
 };
 
@@ -282,13 +314,14 @@ std::span<Fault const> faults() {
 }
 
 void clear_up(Site& site) {
-  site.weather() = Weather();
+  site.weather() = Weather(site.network());
+  site.network().heal();
   for (Link* const link : site.driver().links()) {
     link->set_delay({});
     link->set_silent(false);
     link->block_writes(false);
   }
-  site.driver().network_back();
+  site.driver().clear_tunnels();
   site.pods().heal();
   site.pods().refresh();
 }

@@ -15,6 +15,7 @@ namespace kportal::sim {
 struct Fault {
   std::string_view name;
   void (*happen)(Stage& stage, Site& site);
+  bool of_network = false;
 };
 
 std::span<Fault const> faults();

@@ -31,7 +31,8 @@ Judge::Judge(Stage& stage, events::Bus& bus, healthcheck::Checker& checker)
 // Events
 
 void Judge::take(events::Event const& event) {
-  stage_.require(event.seq == last_seq_ + 1, "event {} follows event {}", event.seq, last_seq_);
+  stage_.require(Promise::no_event_lost, event.seq == last_seq_ + 1, "event {} follows event {}",
+                 event.seq, last_seq_);
   last_seq_ = event.seq;
   std::visit([this](auto const& fact) { take(fact); }, event.fact);
 }
@@ -41,16 +42,20 @@ void Judge::take(events::ForwardStarting const& event) {
 }
 
 void Judge::take(events::HealthStatusChanged const& event) {
+  // What is disabled begins with this.
+  if (event.first && event.status == Status::disabled) forwards_[event.forward.id] = Seen();
   Seen& seen = forwards_[event.forward.id];
   stage_.trace("{}: {} -> {} {} {}", event.forward.id, word(seen.status),
                events::to_word(event.status), events::to_word(event.reason), event.message);
   Coverage::Change const change{seen.status, event.status};
-  stage_.require(event.first == !seen.status && (event.first || event.old == *seen.status),
+  stage_.require(Promise::changes_chained,
+                 event.first == !seen.status && (event.first || event.old == *seen.status),
                  "{}: an event from {}, the one before ended in {}", event.forward.id,
                  events::to_word(event.old), word(seen.status));
-  stage_.require(Coverage::allowed(change), "{}: {} -> {} ({})", event.forward.id,
-                 word(seen.status), events::to_word(event.status), event.message);
-  stage_.require((event.status == Status::error) <= (event.reason != events::Reason::none),
+  stage_.require(Promise::change_allowed, Coverage::allowed(change), "{}: {} -> {} ({})",
+                 event.forward.id, word(seen.status), events::to_word(event.status), event.message);
+  stage_.require(Promise::error_has_reason,
+                 (event.status == Status::error) <= (event.reason != events::Reason::none),
                  "{}: an Error without a reason", event.forward.id);
   stage_.coverage.hit(change);
   stage_.coverage.hit_status(event.reason);
@@ -88,8 +93,8 @@ void Judge::look_at_grace(Driver& driver, Seen& seen) {
   bool const due = std::exchange(seen.grace_due, false) && seen.grace_followed;
   if (!due || !seen.grace_since) return;
   Duration const since = stage_.time.now() - *seen.grace_since;
-  stage_.require(since <= seen.health.startup_grace + kSlack, "{}: Starting again after {} ms",
-                 driver.id(), ms(since));
+  stage_.require(Promise::starting_once, since <= seen.health.startup_grace + kSlack,
+                 "{}: Starting again after {} ms", driver.id(), ms(since));
 }
 
 // A starting API server says these to everyone.
@@ -99,22 +104,24 @@ void Judge::check_excuse(events::HealthStatusChanged const& event, Seen const& s
                          event.reason == Reason::forbidden || event.reason == Reason::not_found;
   if (event.status != Status::error || !excusable || !seen.left_active) return;
   Duration const since = stage_.time.now() - *seen.left_active;
-  stage_.require(seen.status != Status::active && since >= healthcheck::kExcuseAfterActive,
+  stage_.require(Promise::excused,
+                 seen.status != Status::active && since >= healthcheck::kExcuseAfterActive,
                  "{}: an Error for '{}' {} ms after it was Active", event.forward.id,
                  events::to_word(event.reason), ms(since));
 }
 
 void Judge::take(events::ForwardConnected const& event) {
   Seen& seen = forwards_[event.forward.id];
-  stage_.require(event.refresh == seen.connected, "{}: connected{} while it {} connected",
-                 event.forward.id, event.refresh ? " (refresh)" : "",
-                 seen.connected ? "was" : "was not");
+  stage_.require(Promise::connected_told, event.refresh == seen.connected,
+                 "{}: connected{} while it {} connected", event.forward.id,
+                 event.refresh ? " (refresh)" : "", seen.connected ? "was" : "was not");
   seen.connected = true;
 }
 
 void Judge::take(events::ForwardDisconnected const& event) {
   Seen& seen = forwards_[event.forward.id];
-  stage_.require(seen.connected, "{}: disconnected while it was not connected", event.forward.id);
+  stage_.require(Promise::connected_told, seen.connected,
+                 "{}: disconnected while it was not connected", event.forward.id);
   seen.connected = false;
 }
 
@@ -123,18 +130,31 @@ void Judge::take(events::ForwardDisconnected const& event) {
 void Judge::look(Driver& driver, bool clear, Duration waits) {
   if (driver.retired()) return;
   Seen& seen = forwards_.at(driver.id());
+  if (driver.spec().disabled) {
+    look_at_rest(driver, seen);
+    return;
+  }
   auto const health = checker_.status(driver.id());
-  stage_.require(health.has_value() && health->status == seen.status,
+  stage_.require(Promise::status_told, health.has_value() && health->status == seen.status,
                  "{}: it is {} and the events say {}", driver.id(),
                  health ? events::to_word(health->status) : "unknown", word(seen.status));
-  stage_.require(seen.connected == driver.machine().pool().primary().has_value(),
-                 "{}: the events say that it is {}connected", driver.id(),
-                 seen.connected ? "" : "not ");
+  stage_.require(
+      Promise::connected_told, seen.connected == driver.machine().pool().primary().has_value(),
+      "{}: the events say that it is {}connected", driver.id(), seen.connected ? "" : "not ");
   if (seen.status == Status::active) seen.last_active = stage_.time.awake();
   look_at_grace(driver, seen);
   look_at_truth(driver, seen);
   look_at_waiting(driver, seen);
   look_at_repair(driver, seen, clear, waits);
+}
+
+void Judge::look_at_rest(Driver const& driver, Seen const& seen) {
+  auto const health = checker_.status(driver.id());
+  bool const told = seen.status == Status::disabled && health && health->status == seen.status;
+  stage_.require(Promise::rests, told, "{}: it is disabled, and the events say {}", driver.id(),
+                 word(seen.status));
+  stage_.require(Promise::rests, driver.rests(), "{}: it is disabled, and does something",
+                 driver.id());
 }
 
 void Judge::look_at_truth(Driver const& driver, Seen& seen) {
@@ -160,15 +180,15 @@ void Judge::look_at_truth(Driver const& driver, Seen& seen) {
     seen.no_port_since.reset();
     return;
   }
-  stage_.require(driver.machine().pool().primary().has_value(), "{}: Active without a tunnel",
-                 driver.id());
+  stage_.require(Promise::active_has_tunnel, driver.machine().pool().primary().has_value(),
+                 "{}: Active without a tunnel", driver.id());
   if (std::exchange(seen.proof_due, false)) {
-    stage_.require(driver.port_has_proof(), "{}: Active, and its pod's port was not heard from",
-                   driver.id());
+    stage_.require(Promise::active_has_proof, driver.port_has_proof(),
+                   "{}: Active, and its pod's port was not heard from", driver.id());
   }
   if (seen.no_way_since) {
     Duration const since = awake - *seen.no_way_since;
-    stage_.require(since <= driver.longest_silence() + kSlack,
+    stage_.require(Promise::active_has_way, since <= driver.longest_silence() + kSlack,
                    "{}: Active {} ms after its last tunnel died", driver.id(), ms(since));
   }
   if (!seen.no_port_since || health.method == config::ProbeMethod::none) return;
@@ -176,29 +196,40 @@ void Judge::look_at_truth(Driver const& driver, Seen& seen) {
   Duration bound = 2 * health.timeout + kSlack + seconds(1);
   if (!seen.quiet_since_no_port) bound += health.interval + seconds(8);
   Duration const since = awake - *seen.no_port_since;
-  stage_.require(health.pod_probe == milliseconds(0) || since <= health.pod_probe + bound,
+  stage_.require(Promise::active_has_port,
+                 health.pod_probe == milliseconds(0) || since <= health.pod_probe + bound,
                  "{}: Active {} ms after the pod's port went", driver.id(), ms(since));
   if (driver.doubted() < *seen.no_port_since) return;
   Duration const doubted = awake - driver.doubted();
   // A probe that was under way comes first.
-  stage_.require(doubted <= bound + health.timeout, "{}: Active {} ms after a connection failed",
-                 driver.id(), ms(doubted));
+  stage_.require(Promise::doubt_answered, doubted <= bound + health.timeout,
+                 "{}: Active {} ms after a connection failed", driver.id(), ms(doubted));
 }
 
 // Starting and Reconnecting end: by success, or in an Error.
 void Judge::look_at_waiting(Driver const& driver, Seen& seen) {
   bool const waits = seen.status == Status::starting || seen.status == Status::reconnecting;
+  TimePoint const awake = stage_.time.awake();
+  if (!waits || driver.machine().pool().primary()) {
+    seen.without_tunnel_since.reset();
+  } else if (!seen.without_tunnel_since) {
+    seen.without_tunnel_since = awake;
+  } else {
+    Duration const since = awake - *seen.without_tunnel_since;
+    stage_.require(Promise::waiting_ends, since <= healthcheck::kReconnectingLimit + kSlack,
+                   "{}: {} for {} ms without a tunnel", driver.id(), word(seen.status), ms(since));
+  }
   if (!waits) {
     seen.waiting_since.reset();
     return;
   }
-  TimePoint const awake = stage_.time.awake();
   if (!seen.waiting_since) seen.waiting_since = awake;
   config::HealthCheck const& health = driver.spec().health;
   Duration const bound = healthcheck::kReconnectingLimit + 2 * seconds(10) + 2 * health.interval +
                          4 * health.timeout + kSlack;
   Duration const since = awake - *seen.waiting_since;
-  stage_.require(since <= bound, "{}: {} for {} ms", driver.id(), word(seen.status), ms(since));
+  stage_.require(Promise::waiting_ends, since <= bound, "{}: {} for {} ms", driver.id(),
+                 word(seen.status), ms(since));
 }
 
 // Repair
@@ -216,14 +247,22 @@ void Judge::look_at_repair(Driver const& driver, Seen& seen, bool clear, Duratio
     return;
   }
   if (!seen.clear_since) seen.clear_since = awake;
+  if (auto const blocked = driver.blocked_since()) {
+    Duration const stayed = awake - std::max(*seen.clear_since, *blocked);
+    stage_.require(Promise::blocked_is_left, stayed <= waits,
+                   "{}: a tunnel that is blocked takes connections for {} ms", driver.id(),
+                   ms(stayed));
+  }
   bool const may_be_stale = seen.status == Status::stale && !driver.reliability().retry_on_stale;
   if (may_be_stale) return;
   Duration const since = awake - std::max(*seen.clear_since, seen.last_active);
-  stage_.require(since <= waits, "{}: {} ({}) for {} ms while all is well", driver.id(),
-                 word(seen.status), events::to_word(seen.reason), ms(since));
+  stage_.require(Promise::repaired, since <= waits, "{}: {} ({}) for {} ms while all is well",
+                 driver.id(), word(seen.status), events::to_word(seen.reason), ms(since));
 }
 
 bool Judge::recovered(Driver const& driver) const {
+  if (driver.spec().disabled) return true;
+  if (driver.blocked_since()) return false;
   auto const at = forwards_.find(driver.id());
   if (at == forwards_.end()) return false;
   Seen const& seen = at->second;

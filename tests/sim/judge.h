@@ -52,6 +52,7 @@ class Judge {
     bool proof_due = false;  // it became Active
     // Neither Active, nor Error, Stale: waiting.
     std::optional<TimePoint> waiting_since;
+    std::optional<TimePoint> without_tunnel_since;  // of that
   };
 
   void take(events::Event const& event);
@@ -66,6 +67,7 @@ class Judge {
 
   void look_at_grace(Driver& driver, Seen& seen);
   static bool outlived_grace(Seen const& seen, TimePoint now);
+  void look_at_rest(Driver const& driver, Seen const& seen);
   void look_at_truth(Driver const& driver, Seen& seen);
   void look_at_waiting(Driver const& driver, Seen& seen);
   void look_at_repair(Driver const& driver, Seen& seen, bool clear, Duration waits);

@@ -20,6 +20,7 @@ class Ledger {
     std::size_t seen = 0;       // bytes
     std::size_t answered = 0;   // bytes
     bool ended_answer = false;  // the application closed, all was said
+    bool cut = false;           // the runtime ended it in the midst of an answer
   };
 
   static constexpr std::size_t kIdSize = 8;

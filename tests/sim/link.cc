@@ -47,7 +47,7 @@ error_code Link::open(Pair& pair, std::uint16_t port, std::uint32_t request) {
 
 void Link::send(Pair& pair, Bytes bytes) {
   if (ended_ || pair.link_ != this) return;
-  stage_.require(may_send(pair), "a chunk is queued already");
+  stage_.expect(may_send(pair), "a chunk is queued already");
   static_cast<void>(client_.send(pair.data_, Chunk::copy_of(bytes), Fin::no));
   flush();
 }
@@ -113,7 +113,7 @@ void Link::set_silent(bool silent) {
 }
 
 void Link::released() {
-  if (silent_ || weather_.blackhole) return;
+  if (silent_ || weather_.blackhole()) return;
   for (WireEnd* const side : {&to_client_, &to_server_}) {
     if (side == &to_client_ ? full_ > 0 : blocked_) continue;
     for (; side->held_back > 0; --side->held_back) arrive(*side);
@@ -122,7 +122,7 @@ void Link::released() {
 
 void Link::block_writes(bool blocked) {
   // While nothing passes no write can end either.
-  if (!blocked && !ended_ && (silent_ || weather_.blackhole)) {
+  if (!blocked && !ended_ && (silent_ || weather_.blackhole())) {
     stage_.time.after(std::chrono::milliseconds(100), [this] { block_writes(false); });
     return;
   }
@@ -188,7 +188,7 @@ void Link::carry(net::SpdySession& from, WireEnd& to) {
 
 void Link::arrive(WireEnd& side) {
   TimePoint const now = stage_.time.now();
-  side.last_arrival = std::max(side.last_arrival, now + weather_.latency + delay_);
+  side.last_arrival = std::max(side.last_arrival, now + weather_.network->latency + delay_);
   if (delay_ != Duration()) obstructed_ = side.last_arrival;
   stage_.time.at(side.last_arrival, [this, at = &side] { take(*at); });
 }
@@ -197,7 +197,7 @@ void Link::take(WireEnd& side) {
   bool const to_client = &side == &to_client_;
   if (ended_ && to_client) return;
   bool const paused = to_client && full_ > 0;
-  if (silent_ || weather_.blackhole || paused || (!to_client && blocked_)) {
+  if (silent_ || weather_.blackhole() || paused || (!to_client && blocked_)) {
     ++side.held_back;
     obstructed_ = stage_.time.now();
     return;
@@ -208,7 +208,8 @@ void Link::take(WireEnd& side) {
   if (!to_client) {
     error_code const error = server_.receive(chunk.data(), now, *server_events_);
     if (error && !server_over_) {
-      stage_.require(error == Errc::going_away, "the server's session: {}", error.message());
+      stage_.require(Promise::session_holds, error == Errc::going_away, "the server's session: {}",
+                     error.message());
       server_over_ = true;
       server_events_->closed();
     }
@@ -222,7 +223,8 @@ void Link::take(WireEnd& side) {
     expect_deadline();
     on_bytes_();
   } else {
-    stage_.require(error == Errc::going_away, "the client's session: {}", error.message());
+    stage_.require(Promise::session_holds, error == Errc::going_away, "the client's session: {}",
+                   error.message());
     end(error);
   }
 }
@@ -278,7 +280,7 @@ void Link::keep_alive() {
   }
   bool const held_up = client_.awaits_answer() && stalled();
   bool const overdue = client_.answer_overdue(now);
-  bool const acknowledged = !silent_ && !weather_.blackhole && !server_over_;
+  bool const acknowledged = !silent_ && !weather_.blackhole() && !server_over_;
   bool const excused = held_up && (!overdue || acknowledged);
   if (excused && overdue) excused_ = true;
   error_code const error = client_.tick(now, excused ? Answers::impossible : Answers::possible);
@@ -288,7 +290,7 @@ void Link::keep_alive() {
   }
   look_if_late();
   flush();
-  stage_.require(client_.deadline() > now, "a session is due at once again");
+  stage_.require(Promise::time_passes, client_.deadline() > now, "a session is due at once again");
   expect_deadline();
 }
 

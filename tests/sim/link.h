@@ -103,7 +103,7 @@ class Link final : private net::SpdyEvents {
   // Within the time that a dead peer is noticed in, something kept answers from coming.
   bool was_obstructed() const { return obstructed_at_end_; }
   // The peer is there, whether it takes anything just now or not.
-  bool alive() const { return !ended_ && !silent_ && !weather_.blackhole && !server_over_; }
+  bool alive() const { return !ended_ && !silent_ && !weather_.blackhole() && !server_over_; }
   bool carries() const { return alive() && !blocked_ && full_ == 0; }
   // The weather changed: what was held back may arrive.
   void released();

@@ -20,11 +20,12 @@ void Pace::dialled(std::string const& pod, std::size_t pods) {
   std::size_t const budget = std::ranges::max_element(dials_, {}, &Dial::budget)->budget;
   auto const repeated = static_cast<std::size_t>(std::ranges::count(dials_, true, &Dial::again));
   // The first one to a pod may be for a new one: these count apart.
-  stage_.require(repeated <= budget && dials_.size() <= 2 * budget,
+  stage_.require(Promise::dial_budget, repeated <= budget && dials_.size() <= 2 * budget,
                  "{} dials within {} s, {} of them again to the same pod, for {} pods",
                  dials_.size(), std::chrono::seconds(10).count(), repeated, pods);
   if (!single_) return;
-  stage_.require(now >= not_before_, "a dial {} ms before the announced end of the wait",
+  stage_.require(Promise::announced_wait, now >= not_before_,
+                 "a dial {} ms before the announced end of the wait",
                  std::chrono::duration_cast<milliseconds>(not_before_ - now).count());
   not_before_ = TimePoint{};
 }
@@ -41,8 +42,9 @@ void Pace::announced(forward::MarkReconnecting const& action, Duration retry_aft
   if (unknown && !std::exchange(unknown_, true)) anew_ = true;
   // Attempts beside a tunnel that serves count, too, but are not told.
   bool const next = action.attempt > attempt_ || anew_;
-  stage_.require(next, "attempt {} follows attempt {}", action.attempt, attempt_);
-  stage_.require(action.attempt <= std::max(failures_, 1),
+  stage_.require(Promise::attempts_counted, next, "attempt {} follows attempt {}", action.attempt,
+                 attempt_);
+  stage_.require(Promise::attempts_counted, action.attempt <= std::max(failures_, 1),
                  "attempt {} after {} failures since a proof of life", action.attempt, failures_);
   attempt_ = action.attempt;
   anew_ = false;
@@ -50,7 +52,8 @@ void Pace::announced(forward::MarkReconnecting const& action, Duration retry_aft
   auto const step =
       kSteps[std::min(static_cast<std::size_t>(action.attempt) - 1, kSteps.size() - 1)];
   if (final || retry_after > Duration() || other_pod) return;
-  stage_.require(action.delay >= step * 9 / 10 && action.delay <= step * 11 / 10 + milliseconds(1),
+  stage_.require(Promise::backoff_steps,
+                 action.delay >= step * 9 / 10 && action.delay <= step * 11 / 10 + milliseconds(1),
                  "attempt {} waits {} ms", action.attempt,
                  std::chrono::duration_cast<milliseconds>(action.delay).count());
 }

@@ -47,7 +47,7 @@ class Pace {
   };
   std::list<Dial> dials_;  // within the window
   int attempt_ = 0;
-  bool anew_ = true;  // the count may begin anew
+  bool anew_ = true;      // the count may begin anew
   bool unknown_ = false;  // the pod was, since a proof of life
   int failures_ = 0;      // since a proof of life
   TimePoint not_before_{};

@@ -144,9 +144,10 @@ void Pods::heal() {
 
 // What the watch makes of a change.
 void Pods::changed() {
+  Network const& network = *weather_.network;
   switch (weather_.watch) {
     case Weather::Watch::on_time:
-      if (!weather_.blackhole) stage_.time.after(weather_.latency, [this] { show(); });
+      if (network.answers()) stage_.time.after(network.latency, [this] { show(); });
       break;
     case Weather::Watch::late:
       stage_.time.after(weather_.watch_delay, [this] { show(); });
@@ -157,7 +158,7 @@ void Pods::changed() {
 }
 
 void Pods::show() {
-  if (weather_.blackhole || weather_.watch == Weather::Watch::lost) return;
+  if (!weather_.network->answers() || weather_.watch == Weather::Watch::lost) return;
   if (!synced_) return;  // the list is asked for still
   seen_ = truth_;
   changed_();
@@ -165,25 +166,43 @@ void Pods::show() {
 
 // The list, and what becomes of it: asked again while it fails.
 void Pods::relist(TimePoint asked) {
+  asked_ = asked;
   relisting_ = true;
-  stage_.time.at(asked + weather_.latency * 2, [this] {
-    relisting_ = false;
-    Error const late(Errc::timeout, "list pods: no answer");
-    bool const bad = weather_.blackhole || weather_.list_error;
-    if (!bad) {
-      synced_ = true;
-      list_error_.reset();
-      seen_ = truth_;
-    } else {
-      list_error_ = weather_.blackhole ? late : *weather_.list_error;
-      if (!synced_) relist(stage_.time.now() + kRelist);
-    }
-    changed_();
-  });
+  std::uint64_t const list = ++lists_;
+  stage_.time.at(asked + weather_.network->latency * 2, [this, list] { list_arrives(list, 0); });
 }
 
+void Pods::list_arrives(std::uint64_t list, std::size_t resent) {
+  if (list != lists_) return;
+  Network const& network = *weather_.network;
+  if (network.blackhole && resent < Network::kResent.size()) {
+    TimePoint const next = std::min(asked_ + Network::kResent[resent], asked_ + kRequestTimeout);
+    stage_.time.at(next, [this, list, resent] { list_arrives(list, resent + 1); });
+    return;
+  }
+  relisting_ = false;
+  if (network.answers() && !weather_.list_error) {
+    synced_ = true;
+    list_error_.reset();
+    seen_ = truth_;
+  } else {
+    if (network.blackhole) {
+      list_error_ = Error(Errc::timeout, "list pods: no answer");
+    } else if (network.closed) {
+      list_error_ = Error(Errc::network, "list pods: connection refused");
+    } else {
+      list_error_ = *weather_.list_error;
+    }
+    if (!synced_) stage_.time.after(kRelist, [this] { refresh(); });
+  }
+  listed_(network.answers(), asked_);
+  changed_();
+}
+
+// What hangs is begun anew.
 void Pods::refresh() {
-  if (!relisting_) relist(stage_.time.now());
+  TimePoint const now = stage_.time.now();
+  if (!relisting_ || now >= asked_ + milliseconds(500)) relist(now);
 }
 
 void Pods::start_over() {
@@ -204,24 +223,21 @@ std::optional<Result<k8s::Choices>> Pods::choose(std::vector<std::string> in_use
   return choose_pods(query_, view, memory_);
 }
 
-bool Pods::gone(std::string const& pod, std::string const& uid) const {
-  if (uid.empty() || !synced_) return false;
+k8s::Pod const* Pods::find(std::string const& pod, std::string const& uid) const {
   auto const at = seen_.find(pod);
-  if (at == seen_.end() || at->second.uid != uid) return true;
-  return at->second.deleting || at->second.phase != k8s::PodPhase::running;
+  return at != seen_.end() && (uid.empty() || at->second.uid == uid) ? &at->second : nullptr;
+}
+
+bool Pods::gone(std::string const& pod, std::string const& uid) const {
+  return !uid.empty() && synced_ && k8s::is_leaving(find(pod, uid));
 }
 
 std::uint64_t Pods::unrest(std::string const& pod, std::string const& uid) const {
-  auto const at = seen_.find(pod);
-  if (at == seen_.end() || at->second.uid != uid) return 0;
-  return at->second.restarts * 2 + (at->second.ready ? 0 : 1);
+  return k8s::unrest_of(find(pod, uid));
 }
 
 bool Pods::vouches_for(std::string const& pod) const {
-  bool const exact = query_.target.kind == TargetKind::pod && pod == query_.target.name;
-  if (query_.allow_unready || exact) return true;
-  auto const at = seen_.find(pod);
-  return at == seen_.end() || at->second.ready;
+  return k8s::is_vouched_for(query_, pod, find(pod, ""));
 }
 
 Sandbox* Pods::sandbox(std::string const& uid) {

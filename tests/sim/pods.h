@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "k8s/cluster.h"
 #include "k8s/target.h"
 #include "tests/sim/stage.h"
 #include "tests/sim/weather.h"
@@ -35,6 +36,7 @@ class Pods {
   static constexpr std::uint16_t kPort = 8080;
   static constexpr std::size_t kCount = 3;
   static constexpr Duration kRelist = std::chrono::seconds(10);
+  static constexpr Duration kRequestTimeout = k8s::Cluster::kRequestTimeout;
 
   Pods(Stage& stage, Weather const& weather, config::Target target, std::string port,
        bool allow_unready);
@@ -51,6 +53,10 @@ class Pods {
 
   // As the product's TargetWatch.
   void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
+  // The cluster answered a request of that time, or did not.
+  void on_list(std::function<void(bool answered, TimePoint asked)> listed) {
+    listed_ = std::move(listed);
+  }
   std::optional<Result<k8s::Choices>> choose(std::vector<std::string> in_use);
   bool gone(std::string const& pod, std::string const& uid) const;
   std::uint64_t unrest(std::string const& pod, std::string const& uid) const;
@@ -72,7 +78,10 @@ class Pods {
   void changed();
   void show();
   void relist(TimePoint asked);
+  void list_arrives(std::uint64_t list, std::size_t resent);
   k8s::Pod* pick(std::size_t which);
+  // As the watch has shown it; by its name alone without a uid.
+  k8s::Pod const* find(std::string const& pod, std::string const& uid) const;
   std::string fresh_name();
 
   Stage& stage_;
@@ -84,10 +93,13 @@ class Pods {
   k8s::PodMap seen_;
   bool synced_ = false;
   bool relisting_ = false;
+  TimePoint asked_{};
+  std::uint64_t lists_ = 0;
   std::optional<Error> list_error_;
   std::map<std::string, std::unique_ptr<Sandbox>> sandboxes_;  // by uid, kept for ever
   std::uint64_t last_number_ = 0;
   std::function<void()> changed_ = [] {};
+  std::function<void(bool, TimePoint)> listed_ = [](bool, TimePoint) {};
 };
 
 }  // namespace kportal::sim

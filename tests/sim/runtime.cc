@@ -32,13 +32,19 @@ void Runtime::stream_opened(StreamId stream, net::Headers headers, Fin) {
     if (name == "streamtype") type = value;
     if (name == "requestid") request = value;
   }
-  stage_.require(!link_.server().reply(stream, {}), "the server cannot reply");
+  // The error stream is opened right before its data stream.
+  if (type == "error" && (is_jammed(stream) || is_jammed(stream + 2))) {
+    waiting_.insert(request);
+    return;
+  }
+  if (waiting_.contains(request)) return;
+  stage_.expect(!link_.server().reply(stream, {}), "the server cannot reply");
   if (type == "error") {
-    stage_.require(errors_.emplace(request, stream).second, "request id {} is used twice", request);
+    stage_.expect(errors_.emplace(request, stream).second, "request id {} is used twice", request);
     return;
   }
   auto const error = errors_.find(request);
-  stage_.require(type == "data" && error != errors_.end(), "a data stream without error stream");
+  stage_.expect(type == "data" && error != errors_.end(), "a data stream without error stream");
   Exchange exchange;
   exchange.request = request;
   exchange.error = error->second;
@@ -86,14 +92,24 @@ void Runtime::accept(Exchange& exchange) {
 
 // Before the port accepted anything.
 void Runtime::refuse(Exchange& exchange, std::string const& why) {
+  exchange.refused = true;
   fail(exchange, why);
+  jam_if_unread(exchange, exchange.first.size());
+}
+
+void Runtime::jam_if_unread(Exchange const& exchange, std::size_t bytes) {
+  bool const by_port = sandbox_.port == Port::refuses && !sandbox_.closed;
+  if (!is_old_ || !exchange.refused || !by_port || bytes == 0 || jammed()) return;
+  stage_.trace("a tunnel is blocked by what was sent to a port that refused it");
+  stage_.coverage.hit("fault.jam");
+  jammed_ = exchange.data % kWorkers;
 }
 
 void Runtime::fail(Exchange& exchange, std::string const& why) {
   exchange.over = true;
   std::string const text = "error forwarding port 8080 to pod s, uid : " + why;
   static_cast<void>(link_.server().send(exchange.error, Chunk::copy_of(as_bytes(text)), Fin::yes));
-  if (stage_.random.chance(50)) {
+  if (stage_.random.chance(50) && !is_old_) {
     link_.server().reset(exchange.data, net::RstStatus::cancel);
   } else {
     static_cast<void>(link_.server().send(exchange.data, Chunk(), Fin::yes));
@@ -105,6 +121,7 @@ void Runtime::say(Exchange& exchange, std::size_t size) {
   std::vector<std::byte> const bytes(size, std::byte('x'));
   if (link_.server().send(exchange.data, Chunk::copy_of(bytes), Fin::no)) return;
   exchange.sent += size;
+  exchange.said_more = exchange.fin_came;
   if (exchange.id != 0) ledger_[exchange.id].answered = exchange.sent;
 }
 
@@ -123,14 +140,14 @@ void Runtime::note(Exchange& exchange, Bytes bytes) {
     if (exchange.received < Ledger::kIdSize) {
       exchange.id |= static_cast<std::uint64_t>(byte) << (8 * exchange.received);
     } else {
-      stage_.require(byte == Ledger::at(exchange.id, exchange.received),
+      stage_.require(Promise::bytes_in_order, byte == Ledger::at(exchange.id, exchange.received),
                      "connection {}: byte {} is another", exchange.id, exchange.received);
     }
     ++exchange.received;
   }
   if (exchange.received < Ledger::kIdSize) return;
   Ledger::Record& record = ledger_[exchange.id];
-  stage_.require(record.seen_by == 0 || record.seen_by == exchange.number,
+  stage_.require(Promise::seen_once, record.seen_by == 0 || record.seen_by == exchange.number,
                  "connection {} was sent to a second pod after one may have seen it", exchange.id);
   record.seen_by = exchange.number;
   record.seen = exchange.received;
@@ -143,6 +160,9 @@ void Runtime::note(Exchange& exchange, Bytes bytes) {
 }
 
 void Runtime::stream_data(StreamId stream, Bytes bytes) {
+  if (auto const at = exchanges_.find(stream); at != exchanges_.end()) {
+    jam_if_unread(at->second, bytes.size());
+  }
   Exchange* const exchange = find(stream);
   if (exchange == nullptr) return;
   if (exchange->accepted) {
@@ -155,10 +175,13 @@ void Runtime::stream_data(StreamId stream, Bytes bytes) {
 void Runtime::stream_finished(StreamId stream) {
   Exchange* const exchange = find(stream);
   if (exchange == nullptr) return;
+  exchange->fin_came = true;
   bool const goes_on = exchange->app == App::stream || exchange->app == App::mute;
   Duration const when = goes_on ? kKnife : milliseconds(10);
   stage_.time.after(when, [this, stream] {
     if (over_) return;
+    Exchange const* const it = find(stream);
+    if (it != nullptr && it->said_more && it->app == App::stream) ledger_[it->id].cut = true;
     end_cleanly(stream);
     link_.flush();
   });

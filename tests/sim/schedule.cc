@@ -15,6 +15,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kForwards = 5;
+// Of three forwards and of two.
+constexpr std::size_t kNetworks = 2;
 constexpr std::size_t kLeastKinds = 3;
 // Simulated; the faults' time is over after this, if the steps are done.
 constexpr Duration kFaultsLeast = seconds(20);
@@ -56,6 +58,7 @@ class Schedule {
   Ledger ledger_;
   Judge judge_;
   events::Subscription facts_;
+  std::vector<std::unique_ptr<Ways>> ways_;
   std::vector<std::unique_ptr<Site>> sites_;
   std::vector<Fault const*> kinds_;
   TimePoint faults_end_;
@@ -63,7 +66,6 @@ class Schedule {
   TimePoint next_look_{};
   TimePoint last_step_{};
   std::size_t steps_at_once_ = 0;
-  std::uint64_t last_mark_ = 0;
   bool clients_come_ = true;
   bool fine_ = false;
   Outcome outcome_;
@@ -88,10 +90,12 @@ Outcome Schedule::run() {
 
 void Schedule::draw() {
   Random& random = stage_.random;
+  for (std::size_t i = 0; i < kNetworks; ++i) ways_.push_back(std::make_unique<Ways>(stage_));
   for (std::size_t i = 0; i < kForwards; ++i) {
     config::ForwardSpec spec = draw_spec(random, i);
     sites_.push_back(std::make_unique<Site>(stage_, Product{bus_, checker_, ledger_},
-                                            std::move(spec), draw_reliability(random)));
+                                            *ways_[i % kNetworks], std::move(spec),
+                                            draw_reliability(random)));
   }
   std::vector<Fault const*> all;
   for (Fault const& fault : faults()) all.push_back(&fault);
@@ -120,9 +124,16 @@ void Schedule::next_fault() {
     Fault const& fault = *kinds_[which];
     bool const everywhere = stage_.random.chance(15);
     Site& one = some_site();
+    std::vector<Site*> hit;
     for (auto const& site : sites_) {
-      if (!everywhere && site.get() != &one) continue;
+      bool const beside = fault.of_network && (everywhere || &site->ways() == &one.ways());
+      bool const its = everywhere || site.get() == &one;
+      if (its) hit.push_back(site.get());
+      if (!its && !beside) continue;
       look_at(*site);
+      judge_.disturbed(site->id());
+    }
+    for (Site* const site : hit) {
       stage_.trace("{}: FAULT {}", site->id(), fault.name);
       fault.happen(stage_, *site);
       judge_.disturbed(site->id());
@@ -137,7 +148,7 @@ void Schedule::next_client() {
   Site& site = some_site();
   std::size_t const burst = stage_.random.chance(5) ? 1 + stage_.random.below(8) : 1;
   for (std::size_t i = 0; i < burst; ++i) {
-    site.driver().connect(++last_mark_, draw_client(stage_.random));
+    site.driver().connect(stage_.next_mark(), draw_client(stage_.random));
   }
   stage_.time.after(stage_.random.between(milliseconds(10), seconds(3)), [this] { next_client(); });
 }
@@ -150,11 +161,11 @@ void Schedule::act(events::Event const& event) {
 }
 
 void Schedule::step() {
-  stage_.require(stage_.time.step(), "nothing is due any more");
+  stage_.expect(stage_.time.step(), "nothing is due any more");
   ++outcome_.steps;
   steps_at_once_ = stage_.time.now() == last_step_ ? steps_at_once_ + 1 : 0;
   last_step_ = stage_.time.now();
-  stage_.require(steps_at_once_ < kMaxAtOnce, "no time passes any more");
+  stage_.require(Promise::time_passes, steps_at_once_ < kMaxAtOnce, "no time passes any more");
   loop_.poll();
   loop_.restart();
   tick_checker();
@@ -177,12 +188,14 @@ void Schedule::tick_checker() {
     if (checker_sleeps_until_ != at) return;
     checker_sleeps_until_ = kNever;
     TimePoint const next = checker_.tick();
-    stage_.require(next > stage_.time.now(), "the checker is due at once again");
+    stage_.require(Promise::time_passes, next > stage_.time.now(),
+                   "the checker is due at once again");
   });
 }
 
 void Schedule::look() {
   for (auto const& site : sites_) look_at(*site);
+  for (auto const& ways : ways_) ways->check();
 }
 
 void Schedule::look_at(Site& site) {
@@ -225,7 +238,8 @@ void Schedule::stop() {
   TimePoint const end = stage_.time.now() + kEnd;
   auto const over = [](auto const& site) { return site->over(); };
   while (stage_.time.now() < end && !std::ranges::all_of(sites_, over)) step();
-  stage_.require(std::ranges::all_of(sites_, over), "not everything ended after the stop");
+  stage_.require(Promise::stops, std::ranges::all_of(sites_, over),
+                 "not everything ended after the stop");
 }
 
 }  // namespace

@@ -37,6 +37,14 @@ config::Reliability draw_reliability(Random& random) {
   return reliability;
 }
 
+config::HalfClose draw_half_close(Random& random) {
+  return random.chance(30) ? config::HalfClose::hold : config::HalfClose::pass;
+}
+
+config::Balance draw_balance(Random& random) {
+  return random.chance(35) ? config::Balance::round_robin : config::Balance::pin;
+}
+
 config::ForwardSpec draw_spec(Random& random, std::size_t index) {
   config::ForwardSpec spec;
   spec.namespace_ = "shop";
@@ -58,9 +66,10 @@ config::ForwardSpec draw_spec(Random& random, std::size_t index) {
       spec.target.name = "web";
       spec.port = "web";
   }
-  if (random.chance(35)) spec.balance = config::Balance::round_robin;
+  spec.balance = draw_balance(random);
   spec.allow_unready = random.chance(15);
-  if (random.chance(30)) spec.half_close = config::HalfClose::hold;
+  spec.half_close = draw_half_close(random);
+  spec.disabled = random.chance(5);
   spec.health = draw_health(random);
   return spec;
 }

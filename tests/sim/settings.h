@@ -15,5 +15,7 @@ config::Reliability draw_reliability(Random& random);
 // The `index`th forward of a schedule.
 config::ForwardSpec draw_spec(Random& random, std::size_t index);
 ClientPlan draw_client(Random& random);
+config::HalfClose draw_half_close(Random& random);
+config::Balance draw_balance(Random& random);
 
 }  // namespace kportal::sim

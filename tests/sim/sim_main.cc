@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,24 +29,28 @@ struct Arguments {
   std::uint64_t schedules = 1000;
   std::size_t steps = 200;
   std::size_t max_faults = SIZE_MAX;
-  bool single = false;     // --seed: one schedule, with its trace
-  bool must_fail = false;  // the build has a planted bug
-  bool full = false;       // everything must be reached
+  bool single = false;  // --seed: one schedule, with its trace
+  // The build has a planted bug, and this is what it breaks: a promise, or an assertion.
+  std::string must_break;
+  bool full = false;  // everything must be reached
 };
+
+constexpr std::string_view kMustBreak = "--must-break=";
+constexpr std::string_view kAssertion = "assertion";
 
 // For the handler of SIGABRT: an assertion of the product.
 volatile std::uint64_t current_seed = 0;
 volatile std::uint64_t current_first = 0;
-bool volatile current_must_fail = false;
+bool volatile current_may_abort = false;
 
 void on_abort(int) {
   std::array<char, 160> text;
   auto const result = fmt::format_to_n(
       text.data(), text.size(), "{}: an assertion failed with --seed={} (schedule {})\n",
-      current_must_fail ? "found" : "sim", std::uint64_t(current_seed),
+      current_may_abort ? "found" : "sim", std::uint64_t(current_seed),
       current_seed - current_first + 1);
   auto const written = write(STDOUT_FILENO, text.data(), std::min(result.size, text.size()));
-  _exit(written > 0 && current_must_fail ? 0 : 1);
+  _exit(written > 0 && current_may_abort ? 0 : 1);
 }
 
 bool parse(std::string_view argument, std::string_view name, std::uint64_t& value) {
@@ -72,13 +77,13 @@ std::optional<Arguments> parse(int argc, char** argv) {
       arguments.steps = number;
     } else if (parse(word, "--faults=", number)) {
       arguments.max_faults = number;
-    } else if (word == "--must-fail") {
-      arguments.must_fail = true;
+    } else if (word.starts_with(kMustBreak)) {
+      arguments.must_break = word.substr(kMustBreak.size());
     } else if (word == "--full") {
       arguments.full = true;
     } else {
       fmt::print(stderr,
-                 "usage: {} [--first=N] [--schedules=N] [--steps=N] [--full] [--must-fail]\n"
+                 "usage: {} [--first=N] [--schedules=N] [--steps=N] [--full] [--must-break=WORD]\n"
                  "       {} --seed=N [--steps=N] [--faults=N]   one schedule, with its trace\n",
                  argv[0], argv[0]);
       return std::nullopt;
@@ -87,14 +92,21 @@ std::optional<Arguments> parse(int argc, char** argv) {
   return arguments;
 }
 
+struct Problem {
+  std::string text;
+  std::string promise;  // that is broken; empty = the simulation's own fault
+};
+
 // What is wrong with the schedule, if anything.
-std::optional<std::string> run(boost::asio::io_context& loop, Coverage& coverage,
-                               Options const& options, Outcome& outcome) {
+std::optional<Problem> run(boost::asio::io_context& loop, Coverage& coverage,
+                           Options const& options, Outcome& outcome) {
   try {
     outcome = run_schedule(loop, coverage, options);
     return std::nullopt;
+  } catch (Violation const& problem) {
+    return Problem{problem.what(), std::string(problem.promise ? to_word(*problem.promise) : "")};
   } catch (std::exception const& problem) {
-    return problem.what();
+    return Problem{problem.what(), ""};
   }
 }
 
@@ -111,15 +123,15 @@ Options shorten(Options options) {
   return options;
 }
 
-int tell_failure(Options options, std::string const& problem) {
-  fmt::print("sim: seed {}: {}\n", options.seed, problem);
+int tell_failure(Options options, Problem const& problem) {
+  fmt::print("sim: seed {}: {}: {}\n", options.seed, problem.promise, problem.text);
   options = shorten(options);
   options.trace = true;
   boost::asio::io_context loop;
   Coverage ignored;
   Outcome outcome;
   auto const again = run(loop, ignored, options, outcome);
-  fmt::print("sim: {}\n", again.value_or("(not with this trace)"));
+  fmt::print("sim: {}\n", again ? again->text : "(not with this trace)");
   fmt::print("sim: to repeat it: sim_test --seed={} --steps={}", options.seed, options.steps);
   if (options.max_faults != SIZE_MAX) fmt::print(" --faults={}", options.max_faults);
   fmt::print("\n");
@@ -131,6 +143,7 @@ int run_all(Arguments const& arguments) {
   Coverage coverage;
   std::size_t steps = 0;
   std::size_t faults = 0;
+  std::map<std::string, std::size_t> others;  // promises that were broken instead
   auto const began = std::chrono::steady_clock::now();
   for (std::uint64_t i = 0; i < arguments.schedules; ++i) {
     Options options;
@@ -141,11 +154,12 @@ int run_all(Arguments const& arguments) {
     current_seed = options.seed;
     Outcome outcome;
     auto const problem = run(loop, coverage, options, outcome);
-    if (problem && arguments.must_fail) {
-      fmt::print("found with --seed={} (schedule {}): {}\n", options.seed, i + 1, *problem);
+    if (problem && problem->promise == arguments.must_break) {
+      fmt::print("found with --seed={} (schedule {}): {}\n", options.seed, i + 1, problem->text);
       return 0;
     }
-    if (problem) return tell_failure(options, *problem);
+    if (problem && arguments.must_break.empty()) return tell_failure(options, *problem);
+    if (problem) ++others[problem->promise];
     steps += outcome.steps;
     faults += outcome.faults;
   }
@@ -153,8 +167,9 @@ int run_all(Arguments const& arguments) {
   fmt::print("sim: {} schedules, {} steps, {} faults in {:.1f} s: {:.0f} schedules/s\n",
              arguments.schedules, steps, faults, took.count(),
              static_cast<double>(arguments.schedules) / took.count());
-  if (arguments.must_fail) {
-    fmt::print("sim: the planted bug was not found\n");
+  if (!arguments.must_break.empty()) {
+    fmt::print("sim: the planted bug was not found by '{}'\n", arguments.must_break);
+    for (auto const& [promise, times] : others) fmt::print("{:>8}  {}\n", times, promise);
     return 1;
   }
   if (!arguments.full) return 0;
@@ -172,7 +187,7 @@ int main(int argc, char** argv) {
   auto const arguments = parse(argc, argv);
   if (!arguments) return 2;
   current_first = arguments->first;
-  current_must_fail = arguments->must_fail;
+  current_may_abort = arguments->must_break == kAssertion;
   std::signal(SIGABRT, on_abort);
   return run_all(*arguments);
 }

@@ -3,8 +3,10 @@
 // how a broken promise is told. Owned by the schedule, outlives the parts.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -13,23 +15,31 @@
 #include <fmt/format.h>
 
 #include "tests/sim/coverage.h"
+#include "tests/sim/promise.h"
 #include "tests/sim/random.h"
 #include "tests/sim/timeline.h"
 
 namespace kportal::sim {
 
-// A promise that was not kept: the product's fault, or the simulation's.
+// A promise that was not kept, or a fault of the simulation itself.
 struct Violation : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  std::optional<Promise> promise;
+
+  explicit Violation(std::string const& what) : std::runtime_error(what) {}
+  Violation(Promise p, std::string const& what) : std::runtime_error(what), promise(p) {}
 };
 
-struct Stage {
+class Stage {
+ public:
   Timeline time;
   Random random;
   Coverage& coverage;
   bool traces = false;
 
   Stage(std::uint64_t seed, Coverage& c, bool t) : random(seed), coverage(c), traces(t) {}
+
+  // Of the next user's connection, in the ledger.
+  std::uint64_t next_mark() { return ++last_mark_; }
 
   template <class... Args>
   void trace(fmt::format_string<Args...> form, Args&&... args) {
@@ -40,9 +50,17 @@ struct Stage {
   }
 
   template <class... Args>
-  void require(bool kept, fmt::format_string<Args...> form, Args&&... args) {
-    if (!kept) throw Violation(fmt::format(form, std::forward<Args>(args)...));
+  void require(Promise promise, bool kept, fmt::format_string<Args...> form, Args&&... args) {
+    if (!kept) throw Violation(promise, fmt::format(form, std::forward<Args>(args)...));
   }
+  // What only a fault of the simulation can break.
+  template <class... Args>
+  void expect(bool sound, fmt::format_string<Args...> form, Args&&... args) {
+    if (!sound) throw Violation(fmt::format(form, std::forward<Args>(args)...));
+  }
+
+ private:
+  std::uint64_t last_mark_ = 0;
 };
 
 }  // namespace kportal::sim

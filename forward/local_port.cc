@@ -37,12 +37,11 @@ std::unique_ptr<net::Listener> LocalPort::give_away() {
 
 std::optional<Error> LocalPort::open() {
   if (!listener_) {
-    auto opened = net::Listener::open(executor_, spec_.addresses, spec_.local_port);
+    auto opened = net::Listener::open(executor_, spec_.addresses, number_);
     if (opened.has_error()) {
       Error error = opened.error();
-      auto const owner = error.code == Errc::port_in_use
-                             ? find_port_owner(spec_.addresses, spec_.local_port)
-                             : std::nullopt;
+      auto const owner = error.code == Errc::port_in_use ? find_port_owner(spec_.addresses, number_)
+                                                         : std::nullopt;
       if (owner) error.text += fmt::format(" (held by {}, pid {})", owner->process, owner->pid);
       return error;
     }

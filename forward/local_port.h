@@ -30,7 +30,8 @@ class LocalPort {
   void take_over(std::unique_ptr<net::Listener> listener);
   std::unique_ptr<net::Listener> give_away();
 
-  // Why it cannot be opened: Errc::port_in_use with who has it, Errc::local.
+  // Why it cannot be opened: Errc::port_in_use with who has it, Errc::local. An automatic one keeps
+  // its number.
   std::optional<Error> open();
   bool is_open() const { return open_; }
   // The bound one; as configured before that.

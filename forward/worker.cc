@@ -211,7 +211,9 @@ bool Worker::open_port(TimePoint now) {
     if (failure->code == Errc::local) next_setup_ = now + kAddressRetry;
     auto const reason = events::reason_of(failure->code);
     bool const news = std::exchange(setup_failure_, reason) != reason;
-    act(MarkFailed{reason, failure->text, news});
+    MarkFailed const failed{reason, failure->text, news};
+    if (news) reporter_.failed(failed);
+    shared_.checker.mark_failed(id_, reason, failed.message);
     return false;
   }
   refer();
@@ -518,6 +520,7 @@ void Worker::mark_connected(TunnelId tunnel) {
 
 void Worker::act(MarkDisconnected const& action) {
   reporter_.disconnected(action);
+  if (setup_failure_ != events::Reason::none) return;  // that is why it fails
   shared_.checker.mark_reconnecting(id_, action.reason, action.message);
 }
 
@@ -527,6 +530,7 @@ void Worker::act(MarkReconnecting const& action) {
 
 void Worker::act(MarkFailed const& action) {
   if (action.news) reporter_.failed(action);
+  if (setup_failure_ != events::Reason::none) return;
   shared_.checker.mark_failed(id_, action.reason, action.message);
 }
 

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <netinet/in.h>
 #include <optional>
 #include <string>
+#include <sys/socket.h>
 #include <vector>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <gmock/gmock.h>
@@ -253,6 +256,64 @@ awaitable<void> stop_while_dialling(ManagerTest& t) {
 
 TEST_F(ManagerTest, StopsInTheMiddleOfADial) {
   play(stop_while_dialling);
+}
+
+// The socket of this process that listens on the port does so no more.
+void break_port(std::uint16_t port) {
+  for (int fd = 3; fd < 1000; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 1 &&
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0 &&
+        ntohs(address.sin_port) == port) {
+      ::shutdown(fd, SHUT_RDWR);
+    }
+  }
+}
+
+awaitable<void> lose_the_port_and_the_tunnel(ManagerTest& t) {
+  config::Config config = t.forwarding("a", "7000");
+  tcp::endpoint const any(asio::ip::address_v4::loopback(), 0);
+  config.forwards[0].local_port = tcp::acceptor(t.executor(), any).local_endpoint().port();
+  auto const id = config.forwards[0].id();
+  t.manager_.apply(config);
+  co_await t.until_active();
+  break_port(t.port_);
+  tcp::acceptor const taken(t.executor(), tcp::endpoint(any.address(), t.port_));
+  auto const failed = [&] { return t.status_ == Status::error; };
+  co_await t.until(failed);
+  EXPECT_EQ(t.checker_.status(id)->reason, events::Reason::port_in_use);
+  t.server_.drop_tunnels();
+  auto const lost = [&] { return t.count("forward.disconnected") == 1; };
+  co_await t.until(lost);
+  EXPECT_EQ(t.checker_.status(id)->reason, events::Reason::port_in_use);
+}
+
+// What its tunnels do is of no account then.
+TEST_F(ManagerTest, AForwardWithoutItsPortSaysThatAndNothingElse) {
+  play(lose_the_port_and_the_tunnel);
+}
+
+awaitable<void> break_an_automatic_port(ManagerTest& t) {
+  t.manager_.apply(t.forwarding("a", "7000"));
+  co_await t.until_active();
+  tcp::endpoint const port(asio::ip::address_v4::loopback(), t.port_);
+  break_port(t.port_);
+  error_code error = asio::error::connection_refused;
+  for (TimePoint const end = Clock::now() + 10s; error && Clock::now() < end;) {
+    tcp::socket client(t.executor());
+    auto const [refused] = co_await client.async_connect(port, asio::as_tuple(asio::use_awaitable));
+    error = refused;
+    if (!error) co_await t.talk(client);
+    if (error) co_await asio::post(asio::use_awaitable);
+  }
+  EXPECT_FALSE(error) << error.message();
+}
+
+TEST_F(ManagerTest, AnAutomaticPortThatBreaksIsOpenedAnewWithItsNumber) {
+  play(break_an_automatic_port);
 }
 
 // Time is said to have passed: each of these would be over by then if our own deadlines held.

@@ -459,10 +459,13 @@ void HealthTracker::settle(TimePoint now, Actions& out) {
   }
 }
 
+// Once for each tunnel: the successor of a stale one may grow stale before anything proves it.
 void HealthTracker::become_stale(TimePoint now, Actions& out) {
-  if (status_ != Status::active) return;
+  bool const again = status_ == Status::stale && told_stale_ != generation_;
+  if (status_ != Status::active && !again) return;
   auto const why = staleness(now);
   if (!why) return;
+  told_stale_ = generation_;
   change(Status::stale, Reason::none, *why, now, out);
   out.emplace_back(BecameStale{*why});
 }

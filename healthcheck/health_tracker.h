@@ -223,6 +223,7 @@ class HealthTracker {
   bool suspect_ = false;  // connected, but a ping went unanswered
   Generation generation_ = 0;
   TimePoint connected_at_{};
+  Generation told_stale_ = 0;  // the last that was
   Evidence evidence_;
   TimePoint last_life_{};    // of the tunnel, as far as known
   TimePoint newest_byte_{};  // bytes from the pod up to here have been counted

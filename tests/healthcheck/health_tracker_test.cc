@@ -1092,6 +1092,22 @@ TEST(HealthTrackerTest, ARefreshEndsStaleOnceItIsProven) {
   EXPECT_THAT(s.events(), ElementsAre("Active -> Stale", "Stale -> Active"));
 }
 
+// Else nobody would ever replace it: the status does not change any more.
+TEST(HealthTrackerTest, ARefreshedTunnelThatGrowsStaleUnprovenIsToldOfToo) {
+  Scenario s = active_for(minutes(24));
+  s.advance(minutes(2));
+  ASSERT_EQ(s.stale_events(), 1);
+  s.stand_still(minutes(1));
+  s.connect();
+  s.stand_still(minutes(26));
+  s.step();
+  s.advance(seconds(3));
+  EXPECT_EQ(s.status(), Status::stale);
+  EXPECT_EQ(s.stale_events(), 2);
+  s.advance(hours(1));
+  EXPECT_EQ(s.stale_events(), 2);
+}
+
 TEST(HealthTrackerTest, ADeadTunnelIsNoticedWhileStale) {
   Scenario s = active_for(minutes(24));
   s.advance(minutes(2));

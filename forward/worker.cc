@@ -272,16 +272,15 @@ bool Worker::is_known_here(Tunnel const& tunnel) const {
 }
 
 void Worker::look_at_target(TimePoint now) {
-  std::vector<std::string> in_use;
+  note_use();
   std::vector<TunnelId> gone;
   for (auto const& tunnel : tunnels_.in_use()) {
     TunnelInfo const& info = *machine_.pool().find(tunnel->id());
-    in_use.push_back(info.pod_uid);
     if (is_known_here(*tunnel) && link_.target().gone(info.pod, info.pod_uid)) {
       gone.push_back(tunnel->id());
     }
   }
-  auto const choices = link_.target().choose(std::move(in_use));
+  auto const choices = link_.target().choose(used_);
   if (!choices) return;
   phases_.end(Phase::resolve, 0);
   if (choices->has_value()) {
@@ -295,6 +294,16 @@ void Worker::look_at_target(TimePoint now) {
   look_for_unrest();
   if (choices->has_error()) tell_renewal_failed(choices->error());
   machine_.resolved(*choices, gone, now);
+}
+
+// One whose tunnel was lost is still the one in use: a kubelet that starts again has its pods
+// unready until it has probed them.
+void Worker::note_use() {
+  std::vector<std::string> in_use;
+  for (auto const& tunnel : tunnels_.in_use()) {
+    in_use.push_back(machine_.pool().find(tunnel->id())->pod_uid);
+  }
+  if (!in_use.empty()) used_ = std::move(in_use);
 }
 
 // Pods in use whose container restarted, or whose readiness changed, since the last look.
@@ -363,6 +372,7 @@ awaitable<void> Worker::dial(TunnelId id, k8s::Choice choice) {
     unrest_.try_emplace(choice.uid, link_.target().unrest(choice.pod, choice.uid));
     tunnels_.add(std::make_shared<Tunnel>(id, cluster, std::move(*dialled), choice, now));
     machine_.dialled(id, now);
+    note_use();
   }
   carry_out();
 }

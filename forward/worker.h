@@ -83,6 +83,7 @@ class Worker final : private RelayOwner, private Hand, private healthcheck::Subj
   void look_at_access(TimePoint now);
   void look_at_target(TimePoint now);
   bool is_known_here(Tunnel const& tunnel) const;
+  void note_use();
   void look_for_unrest();
   awaitable<void> accept_all();
   void accepted(asio::ip::tcp::socket socket);
@@ -148,6 +149,7 @@ class Worker final : private RelayOwner, private Hand, private healthcheck::Subj
   TimePoint end_by_ = kNever;
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
+  std::vector<std::string> used_;                // uids of the pods in use, or last in use
   std::string note_;                             // the message of the best choice
   std::string warned_;                           // the last warning of the choice, said once
   std::map<std::string, std::uint64_t> unrest_;  // of the pods in use, by uid

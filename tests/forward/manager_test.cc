@@ -316,6 +316,36 @@ TEST_F(ManagerTest, AnAutomaticPortThatBreaksIsOpenedAnewWithItsNumber) {
   play(break_an_automatic_port);
 }
 
+// As a kubelet that starts again does: it cuts the tunnels, and its pods are unready until it has
+// probed them.
+awaitable<void> lose_the_tunnel_to_an_unready_pod(ManagerTest& t) {
+  config::Config config = t.forwarding("", "7000");
+  config.forwards[0].target.selector = "app=solo";
+  lab::PodSpec pod;
+  pod.name = "solo";
+  pod.labels = {{"app", "solo"}};
+  t.cluster_.add_pod(pod);
+  t.manager_.apply(config);
+  co_await t.until_active();
+  t.server_.faults().fail(lab::RequestKind::upgrade_websocket, lab::Failure(503));
+  t.server_.drop_tunnels();
+  auto const lost = [&] { return t.count("forward.disconnected") == 1; };
+  co_await t.until(lost);
+  t.cluster_.set_ready(lab::PodName{"default", "solo"}, false);
+  auto const tried = t.count("forward.reconnecting");
+  auto const goes_on = [&] { return t.count("forward.reconnecting") >= tried + 3; };
+  co_await t.until(goes_on);
+  t.server_.faults().clear();
+  auto const again = [&] { return t.count("forward.connected") == 2; };
+  co_await t.until(again);
+  auto client = co_await t.connected();
+  co_await t.talk(client);
+}
+
+TEST_F(ManagerTest, APodInUseThatIsNotReadyStaysInUseThroughTheLossOfItsTunnel) {
+  play(lose_the_tunnel_to_an_unready_pod);
+}
+
 // Time is said to have passed: each of these would be over by then if our own deadlines held.
 
 awaitable<void> hang_in_a_dial(ManagerTest& t) {

@@ -22,6 +22,7 @@ struct Sizes {
   int echoes = 4000;
   std::size_t many = 100;
   std::size_t very_many = 500;
+  Duration settle = std::chrono::seconds(5);  // after which what was busy is idle
   Duration idle = std::chrono::seconds(10);
 };
 

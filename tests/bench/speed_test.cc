@@ -26,6 +26,7 @@ class SpeedTest : public testing::Test {
     setting_.sizes.echoes = 100;
     setting_.sizes.many = kMany;
     setting_.sizes.very_many = kMany;
+    setting_.sizes.settle = 3s;
     setting_.sizes.idle = 2s;
     setting_.tools.push_back(make_ours(kOurs, {}));
     setting_.add_bare_tools();

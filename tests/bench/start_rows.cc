@@ -79,6 +79,7 @@ struct Watched {
 void add_idle(SpeedSetting const& setting, Watched const& watched, Running& running,
               std::size_t count, Turn& turn) {
   for (std::size_t i = 0; i < count; ++i) running.ready_port(i);
+  std::this_thread::sleep_for(setting.sizes.settle);
   pid_t const pid = running.pids().at(0);
   Duration const window = setting.sizes.idle;
   auto const timers = [&] { return watched.waits.by_timer() + wake_ups_of_helpers(pid); };

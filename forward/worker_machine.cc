@@ -61,6 +61,7 @@ void WorkerMachine::resolved(Result<k8s::Choices> choices, std::vector<TunnelId>
   if (choices_->has_error() && !pool_.primary() && !told) report(choices_->error());
   auto const primary = pool_.primary();
   retire_unwanted();
+  retire_outdated();
   if (pool_.primary() != primary) actions_.emplace_back(MarkMoved{*pool_.primary()});
   advance(now);
 }
@@ -118,6 +119,19 @@ void WorkerMachine::retire_unwanted() {
   if (std::ranges::none_of(up, is_wanted)) return;
   for (TunnelId const id : up) {
     if (!is_wanted(id)) pool_.retire(id);
+  }
+}
+
+// One that was to be replaced while nothing was known of its pod, beside another that serves.
+void WorkerMachine::retire_outdated() {
+  for (TunnelId const id : pool_.all(State::up)) {
+    Place const& place = pool_.find(id)->place;
+    auto const* const choice = wanted_in(place);
+    if (!pool_.find(id)->outdated || choice == nullptr) continue;
+    auto const beside = pool_.all_in(place, State::up);
+    auto const heir =
+        std::ranges::find_if(beside, [&](TunnelId other) { return serves(other, *choice); });
+    if (heir != beside.end()) pool_.retire(id, *heir);
   }
 }
 

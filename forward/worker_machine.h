@@ -229,6 +229,7 @@ class WorkerMachine {
   void select_again();
   void adopt(k8s::Choices const& before, TimePoint now);
   void retire_unwanted();
+  void retire_outdated();
   void retire_predecessors(TunnelId successor);
   bool is_unwanted(TunnelId tunnel) const;
   bool serves(TunnelId tunnel, k8s::Choice const& choice) const;

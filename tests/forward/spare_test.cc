@@ -469,6 +469,22 @@ TEST_F(SpareTest, ATunnelThatIsBlockedForGoodIsLeftForTheOneBesideIt) {
   EXPECT_TRUE(all<MarkDisconnected>().empty());
 }
 
+TEST_F(SpareTest, ATunnelThatIsBlockedWhileNoPodIsKnownIsLeftOnceOneIs) {
+  TunnelId const first = serving("a");
+  TunnelId const spare = busy_and_spare(1);
+  dialled(spare);
+  placed(2);
+  resolve(Error(Errc::no_such_port, "none"));
+  ConnectionEnd end;
+  end.error = Error(Errc::pod_refused, "why");
+  end.blocks_tunnel = true;
+  machine_.connection_ended(1, first, now_, end, now_);
+  take();
+  resolve(pod("a"));
+  EXPECT_EQ(only<MarkMoved>().tunnel, spare);
+  EXPECT_EQ(only<CloseTunnel>().tunnel, first);
+}
+
 TEST_F(SpareTest, AnotherClusterEndsTheDialOfASpare) {
   serving("a");
   TunnelId const spare = busy_and_spare(1);

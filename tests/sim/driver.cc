@@ -46,7 +46,8 @@ Driver::Driver(Stage& stage, Product product, config::ForwardSpec spec,
           max_pods(spec_.balance, reliability), max_tunnels(reliability)),
       pace_(stage),
       longest_hold_(reliability.hold),
-      longest_silence_(reliability.ping_interval + reliability.ping_timeout) {
+      longest_interval_(reliability.ping_interval),
+      longest_timeout_(reliability.ping_timeout) {
   pace_.follow(spec_.balance == config::Balance::pin);
 }
 
@@ -98,16 +99,19 @@ void Driver::refresh() {
   if (retired_) return;
   stage_.trace("{}: refresh", id_);
   pace_.hurried();
+  minds_late_ = false;
   machine_.refresh(stage_.time.now());
   carry_out();
 }
 
 void Driver::update(config::HealthCheck health, config::Reliability reliability) {
   spec_.health = health;
+  minds_late_ = minds_late_ || !reliability_.retry_on_stale;
   reliability_ = reliability;
   longest_hold_ = std::max<Duration>(longest_hold_, reliability.hold);
-  longest_silence_ =
-      std::max<Duration>(longest_silence_, reliability.ping_interval + reliability.ping_timeout);
+  // A ping that the old settings asked for may be given the time of the new ones.
+  longest_interval_ = std::max<Duration>(longest_interval_, reliability.ping_interval);
+  longest_timeout_ = std::max<Duration>(longest_timeout_, reliability.ping_timeout);
   machine_.set_hold(reliability.hold);
   machine_.set_max_pods(max_pods(spec_.balance, reliability));
   machine_.set_max_tunnels(max_tunnels(reliability));

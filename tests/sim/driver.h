@@ -64,6 +64,8 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   config::Reliability const& reliability() const { return reliability_; }
   forward::WorkerMachine const& machine() const { return machine_; }
   bool retired() const { return retired_; }
+  // A tunnel that is stale is replaced. What became so before that was wanted is not.
+  bool minds_staleness() const { return reliability_.retry_on_stale && !minds_late_; }
   // When the checker was told of another tunnel, since the last call.
   std::vector<TimePoint> take_marks() { return std::exchange(marks_, {}); }
   // It has nothing, and waits for nothing.
@@ -82,7 +84,7 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   // Since when a tunnel that takes connections is known to be blocked by a refused one.
   std::optional<TimePoint> blocked_since() const;
   // After so long without a byte a tunnel is dead, of whichever settings it is.
-  Duration longest_silence() const { return longest_silence_; }
+  Duration longest_silence() const { return longest_interval_ + longest_timeout_; }
   // What every step must leave behind.
   void check() const;
   bool has_connections() const { return !connections_.empty(); }
@@ -177,11 +179,13 @@ class Driver final : private ConnectionOwner, private healthcheck::Subject {
   forward::WorkerMachine machine_;
   Pace pace_;
   Duration longest_hold_;
-  Duration longest_silence_;
+  Duration longest_interval_;
+  Duration longest_timeout_;
   bool set_up_ = false;
   bool machine_started_ = false;
   bool stopping_ = false;
   bool retired_ = false;
+  bool minds_late_ = false;  // since a change of settings
   TimePoint next_setup_{};
   events::Reason setup_failure_ = events::Reason::none;
   bool target_news_ = false;

@@ -161,7 +161,7 @@ void Judge::look_at_truth(Driver const& driver, Seen& seen) {
   TimePoint const awake = stage_.time.awake();
   config::HealthCheck const& health = driver.spec().health;
   if (driver.tunnel_lives()) {
-    seen.no_way_since.reset();
+    if (std::exchange(seen.no_way_since, std::nullopt)) seen.way_since = awake;
   } else if (!seen.no_way_since) {
     seen.no_way_since = awake;
   }
@@ -199,7 +199,9 @@ void Judge::look_at_truth(Driver const& driver, Seen& seen) {
   stage_.require(Promise::active_has_port,
                  health.pod_probe == milliseconds(0) || since <= health.pod_probe + bound,
                  "{}: Active {} ms after the pod's port went", driver.id(), ms(since));
-  if (driver.doubted() < *seen.no_port_since) return;
+  // A probe that hears nothing for want of a network is good.
+  TimePoint const heard_since = std::max(*seen.no_port_since, seen.way_since);
+  if (driver.doubted() < heard_since || seen.no_way_since) return;
   Duration const doubted = awake - driver.doubted();
   // A probe that was under way comes first.
   stage_.require(Promise::doubt_answered, doubted <= bound + health.timeout,
@@ -238,6 +240,7 @@ void Judge::disturbed(std::string const& id) {
   auto const at = forwards_.find(id);
   if (at == forwards_.end()) return;
   at->second.clear_since.reset();
+  at->second.way_since = stage_.time.awake();
 }
 
 void Judge::look_at_repair(Driver const& driver, Seen& seen, bool clear, Duration waits) {
@@ -253,7 +256,7 @@ void Judge::look_at_repair(Driver const& driver, Seen& seen, bool clear, Duratio
                    "{}: a tunnel that is blocked takes connections for {} ms", driver.id(),
                    ms(stayed));
   }
-  bool const may_be_stale = seen.status == Status::stale && !driver.reliability().retry_on_stale;
+  bool const may_be_stale = seen.status == Status::stale && !driver.minds_staleness();
   if (may_be_stale) return;
   Duration const since = awake - std::max(*seen.clear_since, seen.last_active);
   stage_.require(Promise::repaired, since <= waits, "{}: {} ({}) for {} ms while all is well",
@@ -266,7 +269,7 @@ bool Judge::recovered(Driver const& driver) const {
   auto const at = forwards_.find(driver.id());
   if (at == forwards_.end()) return false;
   Seen const& seen = at->second;
-  bool const may_be_stale = seen.status == Status::stale && !driver.reliability().retry_on_stale;
+  bool const may_be_stale = seen.status == Status::stale && !driver.minds_staleness();
   return seen.clear_since && (may_be_stale || seen.status == Status::active);
 }
 

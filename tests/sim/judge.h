@@ -38,6 +38,7 @@ class Judge {
     config::HealthCheck health;
     // By the clock that stands still with the loop; unset while all is well.
     std::optional<TimePoint> no_way_since;
+    TimePoint way_since{};  // before that nothing could be known
     std::optional<TimePoint> no_port_since;
     bool quiet_since_no_port = true;
     std::optional<TimePoint> clear_since;

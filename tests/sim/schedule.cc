@@ -220,6 +220,8 @@ Duration Schedule::waits(Driver const& driver) {
 void Schedule::recover() {
   fine_ = true;
   stage_.trace("fine weather");
+  // Where nobody comes, nobody's bytes are evidence.
+  clients_come_ = stage_.random.chance(60);
   for (auto const& site : sites_) {
     clear_up(*site);
     judge_.disturbed(site->id());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
 
 #include "net/spdy_frame.h"
 #include "net/spdy_headers.h"
@@ -20,6 +21,7 @@ using net::WebSocketEvent;
 constexpr char const* kProtocol = "SPDY/3.1+portforward.k8s.io";
 // As much as TLS gives at once.
 constexpr std::size_t kRead = 16 * 1024;
+constexpr std::size_t kReadAhead = 64 * 1024;
 
 void append(std::vector<std::byte>& to, Bytes bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
@@ -40,6 +42,9 @@ class Discarder {
       : local_(std::move(local)),
         tls_(TlsSocket::connect(Socket::connect(place.api_port))),
         buffer_(kRead) {
+    // One call of the kernel for several records: it is to be as cheap as can be.
+    SSL_set_read_ahead(tls_.native(), 1);
+    SSL_set_default_read_buffer_len(tls_.native(), kReadAhead);
     upgrade(place);
   }
 

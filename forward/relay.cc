@@ -233,7 +233,7 @@ awaitable<ConnectionEnd> Relay::judge(error_code end) {
   } else if (!clean && end == Errc::stream_failed) {
     result.error = Error(Errc::pod_reset, "the connection was reset in the pod");
   } else if (!clean) {
-    result.error = io_error(end, "tunnel");
+    result.error = tunnel_->error_of(end, "tunnel");
   } else if (!machine_.end_is_trusted(ended_at)) {
     result.error = Error(Errc::half_close_cut,
                          "the container runtime ended the answer one second after the client's end "

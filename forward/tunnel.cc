@@ -42,4 +42,11 @@ awaitable<healthcheck::ProbeVerdict> Tunnel::probe(std::uint32_t request,
   co_return verdict;
 }
 
+Error Tunnel::error_of(error_code why, std::string_view what) const {
+  Error error = io_error(why, what);
+  std::string const detail = connection_->end_detail();
+  if (!detail.empty()) error.text += ": " + detail;
+  return error;
+}
+
 }  // namespace kportal::forward

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "config/config.h"
 #include "forward/tunnel_pool.h"
@@ -51,6 +52,8 @@ class Tunnel {
   // held until it ends.
   awaitable<healthcheck::ProbeVerdict> probe(std::uint32_t request, config::ProbeMethod method,
                                              TimePoint deadline);
+  // Why it ended, or what ended on it, with what the peer sent in the end.
+  Error error_of(error_code why, std::string_view what) const;
   void ping() { connection_->ping(); }
   bool heard_since(TimePoint when) const { return connection_->last_received() > when; }
 

@@ -72,7 +72,7 @@ void Tunnels::ended(TunnelId id, error_code why) {
   k8s::Cluster& cluster = tunnel.cluster();
   cluster.tunnel_ended(why, Clock::now() - reliability_.ping_timeout);
   std::string const place = fmt::format("tunnel by {}", cluster.rest().server());
-  machine_.tunnel_closed(id, io_error(why, place), tunnel.lived(), Clock::now());
+  machine_.tunnel_closed(id, tunnel.error_of(why, place), tunnel.lived(), Clock::now());
 }
 
 void Tunnels::answer_late(TunnelId id, bool late) {

@@ -4,34 +4,15 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/system/system_error.hpp>
+#include <boost/asio/error.hpp>
 
 #include "base/version.h"
 #include "k8s/client_tls.h"
+#include "k8s/run_until.h"
 #include "net/source_address.h"
 
 namespace kportal::k8s {
 namespace {
-
-// Runs the one until the other ends. False if that came first: then the task was cancelled, and
-// may have ended with an error for it. Cancelled itself, it throws.
-awaitable<bool> run_until(awaitable<void> task, awaitable<void> end) {
-  using asio::experimental::awaitable_operators::operator||;
-  bool by_itself = false;
-  try {
-    auto const first = co_await (std::move(task) || std::move(end));
-    by_itself = first.index() == 0;
-  } catch (asio::multiple_exceptions const& both) {
-    std::rethrow_exception(both.first_exception());
-  }
-  auto const state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) {
-    throw boost::system::system_error(asio::error::operation_aborted);
-  }
-  co_return by_itself;
-}
 
 // Of a connection whose network went away, as the system tells it. A reset or an orderly end are
 // none: somebody sent them.

@@ -50,7 +50,7 @@ class Credentials {
 
   // What to send now. May wait for a login plugin, as long as that may run; an Identity that has
   // not expired is there at once. Errc::unauthorized: there never was a token to send;
-  // Errc::auth_plugin.
+  // Errc::auth_plugin; Errc::local: this machine is too short of something to start the plugin.
   awaitable<Result<SharedIdentity>> identity();
   // After a 401 to one of that generation: another one, by the token file or one more run of the
   // plugin, unless somebody else has got it meanwhile. Errc::unauthorized: there is no other.
@@ -72,8 +72,6 @@ class Credentials {
   Result<RequestHeaders> headers(TimePoint now);
   // Reads the token file now. True if it holds another token than before.
   bool refresh(TimePoint now);
-  // Grows whenever headers() begins to give something else.
-  std::uint64_t generation() const { return generation_; }
 
   // Has no plugin any more. Before destruction, when nobody asks.
   void stop() { plugin_.reset(); }
@@ -89,7 +87,7 @@ class Credentials {
   std::string token_;
   std::string problem_;  // why the last reading of the token file failed
   TimePoint next_read_ = TimePoint::min();
-  std::uint64_t generation_ = 1;
+  std::uint64_t generation_ = 1;  // grows whenever headers() begins to give something else
   std::unique_ptr<ExecPlugins::Use> plugin_;
   SharedIdentity logged_in_;  // made of the plugin's last answer
 };

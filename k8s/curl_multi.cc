@@ -45,6 +45,8 @@ constexpr std::size_t kMaxTls = 2;
 // What we sent is not acknowledged for so long: the connection is dead. Without it a request that
 // times out on a dead HTTP/2 connection leaves that connection for the next one.
 constexpr unsigned kUserTimeoutMillis = 20'000;
+// Short enough to need none itself.
+constexpr char const* kNoMemory = "out of memory";
 
 struct EasyCleanup {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -159,6 +161,17 @@ Error socks_error(net::Proxy const& proxy, std::string const& target, CURLproxyc
     default:
       return {Errc::network, "the proxy: " + printable(text)};
   }
+}
+
+// curl's words are of frames and streams. What is behind them is mostly a server that stops, or a
+// proxy that has enough of a connection (curl/curl#4267): it says so (GOAWAY), or resets the
+// request, while the answer has not come.
+Error http2_error(std::string const& text) {
+  return {Errc::network,
+          fmt::format("the server, or a proxy before it, broke the request off, as one that "
+                      "stops or starts anew does; the next one opens another connection (HTTP/2: "
+                      "{})",
+                      printable(text))};
 }
 
 Error too_large() {
@@ -467,6 +480,8 @@ Error HttpStream::Transfer::error_of(CURLcode code) const {
   }
   if (note && !note->failure.empty()) return {Errc::tls, "TLS: " + note->failure};
   if (auto const error = openssl_error(text)) return *error;
+  bool const of_http2 = code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM;
+  if (of_http2 || text.starts_with("HTTP/2 ")) return http2_error(text);
   return {kind_of(code), printable(text)};
 }
 
@@ -535,7 +550,12 @@ Error HttpStream::Transfer::timeout() const {
 std::size_t HttpStream::Transfer::on_header(char* data, std::size_t, std::size_t size,
                                             void* self) noexcept {
   auto& transfer = *static_cast<Transfer*>(self);
-  return transfer.take_header({data, size}) ? size : size + 1;
+  try {
+    return transfer.take_header({data, size}) ? size : size + 1;
+  } catch (std::bad_alloc const&) {  // not through curl
+    transfer.failure = Error(Errc::local, kNoMemory);
+    return size + 1;
+  }
 }
 
 bool HttpStream::Transfer::take_header(std::string_view line) {
@@ -577,7 +597,12 @@ std::size_t HttpStream::Transfer::on_body(char* data, std::size_t, std::size_t s
     transfer.failure = too_large();
     return size + 1;
   }
-  transfer.unread.append(data, size);
+  try {
+    transfer.unread.append(data, size);
+  } catch (std::bad_alloc const&) {  // not through curl
+    transfer.failure = Error(Errc::local, kNoMemory);
+    return size + 1;
+  }
   transfer.wakeup.set();
   return size;
 }

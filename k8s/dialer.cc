@@ -57,6 +57,8 @@ awaitable<Result<Answer>> read_answer(net::Transport& transport) {
   }
   auto reader = net::BodyReader::of(answer.head, Dialer::kMaxRefusal);
   if (reader.has_error()) co_return answer;  // the status says enough
+  auto const executor = co_await asio::this_coro::executor;
+  net::CloseTimer const timer(executor, transport, Clock::now() + Dialer::kRefusalTime);
   bool broken = reader->feed(rest).has_error();
   while (!broken && !reader->complete() && !reader->truncated()) {
     auto const [error, n] = co_await transport.read_some(chunk.room());
@@ -254,7 +256,8 @@ awaitable<Dialer::UpgradeResult> Dialer::upgrade(TransportKind kind, std::string
   TimePoint const asked = Clock::now();
   auto const newer = co_await credentials_.renewed((*known)->generation);
   // Why the login fails says more than that the old one is no longer good.
-  if (newer.has_error() && newer.error().code == Errc::auth_plugin) co_return newer.error();
+  bool const why = newer.has_error() && newer.error().code != Errc::unauthorized;
+  if (why) co_return newer.error();
   if (newer.has_error()) co_return first;
   course.put_off(Clock::now() - asked);
   auto second = co_await try_upgrade(kind, target, *newer, course);
@@ -280,7 +283,9 @@ awaitable<Dialer::UpgradeResult> Dialer::try_upgrade(TransportKind kind, std::st
   error_code const written = co_await transport.write(std::move(head));
   if (written) co_return io_error(written, "sending the upgrade request").within(place());
   auto answer = co_await read_answer(transport);
-  if (timer.expired())
+  // A refusal whose body did not come in time is one all the same.
+  bool const answered = answer.has_value() && answer->head.status != 101;
+  if (timer.expired() && !answered)
     co_return Error(Errc::timeout, place() + ": no answer to the upgrade in time");
   if (answer.has_error()) co_return answer.error().within(place());
   course.tell_heard();

@@ -2,12 +2,14 @@
 #include "k8s/exec_plugin.h"
 
 #include <algorithm>
+#include <cassert>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/log.h"
+#include "k8s/run_until.h"
 #include "net/tls_context.h"
 
 namespace kportal::k8s {
@@ -90,6 +92,13 @@ class TerminalState {
   bool known_;
 };
 
+// Whether it echoes, reads by lines and so on; nothing where there is none.
+std::optional<unsigned> terminal_modes() {
+  termios state{};
+  if (::tcgetattr(STDIN_FILENO, &state) != 0) return std::nullopt;
+  return static_cast<unsigned>(state.c_lflag);
+}
+
 // Only the foreground group of a terminal may read it.
 bool stdin_is_a_terminal() {
   return ::isatty(STDIN_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
@@ -107,7 +116,13 @@ ExecPlugin::ExecPlugin(ExecPlugins& plugins, ExecConfig config,
       machine_(!is_interactive_mode(config_, "Always")),
       wake_(plugins.executor_),
       tasks_(plugins.executor_),
+      doubted_(plugins.executor_),
       slow_(plugins.executor_) {}
+
+void ExecPlugin::retry() {
+  machine_.retry();
+  doubted_.set();
+}
 
 awaitable<Result<SharedLogin>> ExecPlugin::login(std::uint64_t refused) {
   struct Waiting {
@@ -134,12 +149,43 @@ awaitable<void> ExecPlugin::live() {
       co_await wake_.wait_until(step.until);
       continue;
     }
+    Outcome outcome;
     Duration took{};
-    auto outcome = co_await run_once(took);
-    if (outcome.has_error()) log::debug("{}", outcome.error().text);
-    machine_.finished(std::move(outcome), took, now());
+    bool const by_itself = co_await run_until(run_into(outcome, took), hangs());
+    slow_.cancel();
+    if (!outcome) {
+      assert(!by_itself);
+      log::info("login plugin {} hangs since before the network changed: it is run anew", name());
+      machine_.given_up();
+      co_await sleep_until(Clock::now() + Spawner::kGrace);  // at the latest then it was killed
+      continue;
+    }
+    if (outcome->has_error()) log::debug("{}", outcome->error().text);
+    machine_.finished(std::move(*outcome), took, now());
     for (Wakeup* const each : waiting_) each->set();
   }
+}
+
+awaitable<void> ExecPlugin::run_into(Outcome& outcome, Duration& took) {
+  auto result = co_await run_once(took);
+  outcome.emplace(std::move(result));
+}
+
+awaitable<void> ExecPlugin::hangs() {
+  for (;;) {
+    TimePoint due = machine_.give_up_at();
+    if (Clock::now() >= due) {
+      if (!seems_to_ask()) co_return;
+      due = kNever;
+    }
+    co_await doubted_.wait_until(due);
+  }
+}
+
+// It has said something, which may be where to log in and a code to type there, or it made the
+// terminal hide what is typed.
+bool ExecPlugin::seems_to_ask() const {
+  return !said_.empty() || (terminal_modes_ && terminal_modes() != terminal_modes_);
 }
 
 awaitable<Result<PluginCredential>> ExecPlugin::run_once(Duration& took) {
@@ -174,6 +220,8 @@ awaitable<Result<PluginCredential>> ExecPlugin::run_once(Duration& took) {
                exec_info(config_, cluster_, interactive));
   command.on_terminal = interactive;
   command.descriptor_limit = plugins_.options_.descriptor_limit;
+  terminal_modes_ = interactive ? terminal_modes() : std::nullopt;
+  machine_.began(always ? kNever : Clock::now() + plugins_.options_.hang);
   Duration const limit = plugins_.options_.time_limit;
   auto const end = co_await run_child(std::move(command), Clock::now() + limit);
   if (end.has_error()) {
@@ -299,7 +347,8 @@ awaitable<std::string> ExecPlugins::login_shell_path() {
     command.environment = options_.variables;
     command.descriptor_limit = options_.descriptor_limit;
     auto const end = co_await spawner_.run(std::move(command), Clock::now() + kShellTime);
-    std::string const said = end.has_value() ? end->output : std::string();
+    if (end.has_error()) co_return path;  // it may start the next time
+    std::string const& said = end->output;
     std::size_t const at = said.rfind("\n" + mark);
     if (at != std::string::npos) {
       path = said.substr(at + 1 + mark.size());

@@ -26,6 +26,9 @@ struct ExecOptions {
   Duration time_limit = std::chrono::seconds(60);  // of one run; reliability.authTimeout
   std::vector<std::string> variables;              // NAME=value: the environment of plugins
   Duration slow = std::chrono::seconds(5);         // a run that is longer is told of in the log
+  // A run that began before the network changed is given this long, from its beginning, to end in
+  // spite of that.
+  Duration hang = std::chrono::seconds(2);
   // Of plugins; nothing = that of this process.
   std::optional<std::uint64_t> descriptor_limit;
   // Standard input is read by this program itself (`-f -`), so no plugin may have it.
@@ -44,10 +47,12 @@ class ExecPlugin {
 
   // A credential that has not expired, and is not of the generation `refused` (the one that a
   // server answered 401 to; 0 = any will do). Runs the plugin if need be, together with all who
-  // ask meanwhile. Errc::auth_plugin, or see ExecPluginMachine::ask().
+  // ask meanwhile. Errc::auth_plugin, Errc::local (plugin_not_started), or see
+  // ExecPluginMachine::ask().
   awaitable<Result<SharedLogin>> login(std::uint64_t refused);
-  // A failure of before is not the answer any more.
-  void retry() { machine_.retry(); }
+  // A failure of before is not the answer any more, and a run that hangs is ended and begun anew,
+  // unless it seems to ask somebody.
+  void retry();
   // As messages call it.
   std::string name() const { return plugin_name(config_); }
   // Somebody waits for a run, or for its turn at the terminal.
@@ -56,21 +61,29 @@ class ExecPlugin {
  private:
   friend class ExecPlugins;
 
+  using Outcome = std::optional<Result<PluginCredential>>;
+
   awaitable<void> live();
+  awaitable<void> run_into(Outcome& outcome, Duration& took);
   awaitable<Result<PluginCredential>> run_once(Duration& took);
   awaitable<boost::system::result<ChildEnd>> run_child(ChildCommand command, TimePoint deadline);
   awaitable<void> tell_if_slow();
+  // Returns when the run in progress is to be given up.
+  awaitable<void> hangs();
+  bool seems_to_ask() const;
 
   ExecPlugins& plugins_;
   ExecConfig config_;
   std::optional<ExecClusterInfo> cluster_;
   std::size_t users_ = 0;
   ExecPluginMachine machine_;
-  Wakeup wake_;                 // live() has something to do
-  std::list<Wakeup*> waiting_;  // in login()
-  TaskGroup tasks_;             // live()
-  std::string said_;            // by the run in progress, on standard error
-  TaskGroup slow_;              // tell_if_slow()
+  Wakeup wake_;                             // live() has something to do
+  std::list<Wakeup*> waiting_;              // in login()
+  TaskGroup tasks_;                         // live()
+  std::string said_;                        // by the run in progress, on standard error
+  std::optional<unsigned> terminal_modes_;  // of the terminal that it has, before it
+  Wakeup doubted_;                          // of hangs()
+  TaskGroup slow_;                          // tell_if_slow()
 };
 
 class ExecPlugins {

@@ -44,8 +44,27 @@ ExecPluginMachine::Step ExecPluginMachine::next(Now now) const {
   return step;
 }
 
+void ExecPluginMachine::began(TimePoint hangs_at) {
+  running_ = true;
+  doubted_ = false;
+  hangs_at_ = hangs_at;
+}
+
+TimePoint ExecPluginMachine::give_up_at() const {
+  return doubted_ && restarts_ < kMaxRestarts ? hangs_at_ : kNever;
+}
+
+void ExecPluginMachine::given_up() {
+  running_ = false;
+  doubted_ = false;
+  ++restarts_;
+}
+
 void ExecPluginMachine::finished(Result<PluginCredential> outcome, Duration took, Now now) {
   wanted_ = false;
+  running_ = false;
+  doubted_ = false;
+  restarts_ = 0;
   next_renewal_ = now.steady + kRenewalPause;
   if (outcome.has_error()) {
     failure_ = outcome.error();

@@ -33,6 +33,8 @@ class ExecPluginMachine {
   static constexpr Duration kMaxMargin = std::chrono::seconds(60);
   // ... and at least this long after the last run.
   static constexpr Duration kRenewalPause = std::chrono::seconds(2);
+  // How often in a row a run is given up; then one keeps its whole time, for it may only be slow.
+  static constexpr int kMaxRestarts = 2;
   // The longest wait of Step: a wall clock may be set, or go on without the steady one.
   static constexpr Duration kLook = std::chrono::seconds(30);
 
@@ -50,14 +52,25 @@ class ExecPluginMachine {
   // refused just before, and the run after that gave nothing better.
   std::optional<Result<SharedLogin>> ask(std::uint64_t refused, Now now);
 
-  // What made the last run fail may be over: the next request has it run.
-  void retry() { failure_.reset(); }
+  // What made the last run fail may be over: the next request has it run. What made the one in
+  // progress wait may be over, too, but it need not know.
+  void retry() {
+    failure_.reset();
+    doubted_ = running_;
+  }
 
   struct Step {
     bool run = false;
     TimePoint until = kNever;  // else: wait for a request, at most until then
   };
   Step next(Now now) const;
+  // A run has begun. If it has not ended at that time, and the network is another one by then, it
+  // hangs on the one before. kNever: what it waits for is no network.
+  void began(TimePoint hangs_at);
+  // When the run in progress is to be ended, given_up(), and begun anew; kNever: not so far. To be
+  // asked again after retry().
+  TimePoint give_up_at() const;
+  void given_up();
   void finished(Result<PluginCredential> outcome, Duration took, Now now);
 
  private:
@@ -73,6 +86,10 @@ class ExecPluginMachine {
   TimePoint next_refusal_ = TimePoint::min();
   TimePoint next_renewal_ = TimePoint::min();
   WallTime renew_at_ = WallTime::max();
+  bool running_ = false;
+  bool doubted_ = false;  // the network is another one than when it began
+  TimePoint hangs_at_ = kNever;
+  int restarts_ = 0;
 };
 
 }  // namespace kportal::k8s

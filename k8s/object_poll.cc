@@ -14,6 +14,8 @@ namespace kportal::k8s {
 
 namespace {
 
+constexpr Duration kFirstRetry = std::chrono::milliseconds(500);
+
 bool is_last_word(Errc code) {
   return code == Errc::not_found || code == Errc::forbidden || code == Errc::unauthorized;
 }
@@ -73,10 +75,14 @@ awaitable<Result<std::string>> ObjectPoll<Object>::get() {
 template <class Object>
 Duration ObjectPoll<Object>::take(Result<Object> answer) {
   if (answer.has_value()) {
+    worked_ = true;
+    backoff_.reset();
     answer_.emplace(std::move(answer));
     return kInterval;
   }
-  Duration const wait = std::max<Duration>(kInterval, answer.error().retry_after);
+  Duration wait = kInterval;
+  if (worked_) wait = std::clamp<Duration>(backoff_.next(), kFirstRetry, kInterval);
+  wait = std::max<Duration>(wait, answer.error().retry_after);
   bool const had = answer_ && answer_->has_value();
   if (had && !is_last_word(answer.error().code)) return wait;
   answer_.emplace(with_rule(answer.error(), "get", ObjectKind<Object>::kPath, name_space_));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "base/backoff.h"
 #include "base/wakeup.h"
 #include "k8s/object_cache.h"
 #include "k8s/objects.h"
@@ -19,7 +20,9 @@ class Cluster;
 template <class Object>
 class ObjectPoll {
  public:
-  // Rights and objects that change are noticed within this.
+  // Rights and objects that change are noticed within this. What was there before and is not now
+  // (a pod that is made anew, rights that a server has not read yet after its start) is asked for
+  // sooner at first, by back-off.
   static constexpr Duration kInterval = std::chrono::seconds(10);
 
   // `cache` is what may not be listed. `changed` as of TargetWatch. All outlive it.
@@ -47,6 +50,8 @@ class ObjectPoll {
   std::function<void()> changed_;
   std::optional<Result<Object>> answer_;
   bool asking_ = false;
+  bool worked_ = false;  // it was read once
+  Backoff backoff_{1};
   Wakeup wakeup_;
   Subscription cache_changed_;
 };

@@ -29,7 +29,7 @@ ReflectorMachine::Step ReflectorMachine::next(TimePoint now) {
   if (!listed_) {
     step.kind = Step::Kind::list;
     step.continue_token = continue_token_;
-    refresh_ = false;
+    listing_ = true;
     return step;
   }
   step.kind = Step::Kind::watch;
@@ -43,19 +43,18 @@ ReflectorMachine::Step ReflectorMachine::next(TimePoint now) {
 bool ReflectorMachine::page(std::string resource_version, std::string continue_token,
                             TimePoint now) {
   ++pages_;
-  if (refresh_) {
-    relist();
-    return false;
-  }
   if (!continue_token.empty()) {
     continue_token_ = std::move(continue_token);
     return false;
   }
+  bool const again = refresh_;
   relist();
+  worked_ = true;
+  failed_ = false;
   if (polls_ > 0 && polls_ < kPollsPerWatch) {
     ++polls_;
     backoff_.reset();
-    not_before_ = now + options_.poll_interval;
+    if (!again) not_before_ = now + options_.poll_interval;
     return true;
   }
   watch_failures_ = 0;
@@ -71,7 +70,8 @@ void ReflectorMachine::list_failed(Error const& error, TimePoint now) {
 
 bool ReflectorMachine::watch_refused(Error const& error, TimePoint now) {
   if (!listed_) return false;  // refresh() came in between
-  if (error.code == Errc::forbidden) {
+  bool const forbidden = error.code == Errc::forbidden;
+  if (forbidden && (!watched_ || ++forbidden_ > kMaxForbiddenWatches)) {
     // What was listed is true, and will be listed again.
     polls_ = 1;
     relist();
@@ -88,6 +88,9 @@ bool ReflectorMachine::watch_refused(Error const& error, TimePoint now) {
 
 bool ReflectorMachine::watch_opened(TimePoint now) {
   polls_ = 0;
+  watched_ = true;
+  forbidden_ = 0;
+  failed_ = false;
   opened_ = now;
   last_event_ = now;
   had_event_ = false;
@@ -113,6 +116,7 @@ bool ReflectorMachine::watch_ended(std::optional<Error> const& error, TimePoint 
   bool const cut = !error || error->code == Errc::network;
   if (!silent && !cut) return watch_refused(*error, now);
   fresh_ = silent;
+  failed_ = cut;
   not_before_ = now;
   if (cut) not_before_ += backoff_.next();
   if (watch_failures_ >= kMaxWatchFailures) relist();
@@ -120,15 +124,19 @@ bool ReflectorMachine::watch_ended(std::optional<Error> const& error, TimePoint 
 }
 
 void ReflectorMachine::refresh() {
-  relist();
-  refresh_ = true;
+  if (listing_) {
+    refresh_ = true;
+  } else {
+    relist();
+  }
   polls_ = std::min(polls_, 1);
   backoff_.reset();
   not_before_ = asked_wait_;
 }
 
 void ReflectorMachine::hurry() {
-  if (backoff_.attempts() == 0) return;
+  if (!failed_) return;
+  failed_ = false;
   backoff_.reset();
   not_before_ = asked_wait_;
 }
@@ -136,9 +144,10 @@ void ReflectorMachine::hurry() {
 void ReflectorMachine::retry(Error const& error, TimePoint now) {
   bool const at_once = error.code == Errc::gone && !was_gone_;
   if (at_once) was_gone_ = true;
+  failed_ = true;
   Duration wait{};
   if (needs_change(error.code)) {
-    wait = options_.slow_retry;
+    wait = wait_for_change(error.code);
   } else if (!at_once) {
     wait = backoff_.next();
   }
@@ -146,8 +155,17 @@ void ReflectorMachine::retry(Error const& error, TimePoint now) {
   not_before_ = std::max(now + wait, asked_wait_);
 }
 
+Duration ReflectorMachine::wait_for_change(Errc code) {
+  if (!worked_ || code == Errc::auth_plugin) return options_.slow_retry;
+  Duration wait = backoff_.next();
+  if (wait == Duration::zero()) wait = backoff_.next();
+  if (code == Errc::unauthorized) wait = std::max(wait, options_.first_retry);
+  return std::min(wait, options_.slow_retry);
+}
+
 void ReflectorMachine::relist() {
   listed_ = false;
+  listing_ = false;
   refresh_ = false;
   pages_ = 0;
   continue_token_.clear();

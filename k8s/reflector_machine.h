@@ -21,7 +21,11 @@ struct ReflectorOptions {
   Duration watch_deadline = std::chrono::seconds(30);  // until the watch is accepted
   Duration silence =
       std::chrono::seconds(150);  // without event or bookmark: the watch is asked anew
-  Duration slow_retry = std::chrono::seconds(10);     // after 401, 403, 404
+  // After 401, 403, 404 and a failed login, at the most. A server that starts again says such
+  // things for seconds, until it has read its rules (kubernetes/kubernetes#121635), so what worked
+  // before is asked for sooner at first: by back-off, after a 401 at least first_retry.
+  Duration slow_retry = std::chrono::seconds(10);
+  Duration first_retry = std::chrono::seconds(2);
   Duration poll_interval = std::chrono::seconds(10);  // LIST this often where watch is forbidden
   // A watch that lived this long was a good one: its end is answered at once.
   Duration proven_watch = std::chrono::seconds(5);
@@ -40,6 +44,8 @@ class ReflectorMachine {
   static constexpr int kMaxWatchFailures = 5;
   // Polls before a forbidden watch is tried again.
   static constexpr int kPollsPerWatch = 30;
+  // A watch that worked before is forbidden for good if it is so often in a row.
+  static constexpr int kMaxForbiddenWatches = 5;
 
   struct Step {
     enum class Kind {
@@ -79,7 +85,9 @@ class ReflectorMachine {
   bool watch_ended(std::optional<Error> const& error, TimePoint now);
 
   // LIST anew as soon as possible, but not before a time the server asked to wait. The driver also
-  // ends the watch it is reading, and tells.
+  // ends the watch it is reading, and tells. A list that is on its way goes on: it is not older
+  // than its first page, and the watch behind it brings what came since. So no number of these
+  // keeps a long list from its end.
   void refresh();
 
   // What failed may succeed now: ends the wait for its next try, unless the server asked to wait.
@@ -92,6 +100,7 @@ class ReflectorMachine {
 
  private:
   void retry(Error const& error, TimePoint now);
+  Duration wait_for_change(Errc code);
   void relist();
 
   ReflectorOptions options_;
@@ -110,7 +119,12 @@ class ReflectorMachine {
   bool had_event_ = false;
   bool was_gone_ = false;  // 410 since the last good watch: another one waits
   bool fresh_ = false;
-  bool refresh_ = false;  // came while a list was on its way
+  bool listing_ = false;  // a list is on its way, or between two pages
+  bool refresh_ = false;  // came meanwhile
+  bool worked_ = false;   // a list was complete once
+  bool watched_ = false;  // a watch was opened once
+  int forbidden_ = 0;     // watches in a row
+  bool failed_ = false;   // not_before_ is for a failure
 };
 
 }  // namespace kportal::k8s

@@ -199,15 +199,6 @@ RestClient::RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig conf
   server_ = config_.scheme + "://" + route_name(config_.host, config_.port, config_.proxy);
 }
 
-awaitable<Result<std::string>> RestClient::get(std::string target, TimePoint deadline) {
-  co_return co_await request("GET", std::move(target), std::string(), deadline);
-}
-
-awaitable<Result<std::string>> RestClient::post(std::string target, std::string json,
-                                                TimePoint deadline) {
-  co_return co_await request("POST", std::move(target), std::move(json), deadline);
-}
-
 awaitable<Result<std::unique_ptr<JsonStream>>> RestClient::stream(std::string target,
                                                                   JsonSplitter splitter,
                                                                   std::uint64_t max_bytes,
@@ -233,10 +224,9 @@ awaitable<Result<std::string>> RestClient::get_part(std::string target, JsonRule
   co_return std::move((*object)->text);
 }
 
-awaitable<Result<std::string>> RestClient::request(std::string method, std::string target,
-                                                   std::string body, TimePoint deadline) {
-  auto const stream =
-      co_await open(std::move(method), std::move(target), std::move(body), deadline);
+awaitable<Result<std::string>> RestClient::post(std::string target, std::string json,
+                                                TimePoint deadline) {
+  auto const stream = co_await open("POST", std::move(target), std::move(json), deadline);
   if (!stream) co_return stream.error();
   std::string answer;
   for (;;) {
@@ -261,7 +251,7 @@ awaitable<RestClient::OpenResult> RestClient::open(std::string method, std::stri
   if (!refused || !config_.authorize) co_return std::move(first);
   auto const fresh = co_await login((*known)->generation, deadline);
   // Why the login fails says more than that the old one is no longer good.
-  if (!fresh && fresh.error().code == Errc::auth_plugin) co_return fresh.error();
+  if (!fresh && fresh.error().code != Errc::unauthorized) co_return fresh.error();
   if (!fresh) co_return std::move(first);
   co_return co_await attempt(request, **fresh, deadline);
 }
@@ -296,8 +286,9 @@ awaitable<RestClient::OpenResult> RestClient::attempt(HttpRequest request, Ident
   if (!head) co_return failed(head.error());
   if (head->status >= 200 && head->status < 300) co_return std::move(stream);
   std::string body;
+  TimePoint const patience = std::min<TimePoint>(deadline, Clock::now() + kRefusalTime);
   while (body.size() < kMaxRefusal) {
-    auto const part = co_await stream->read(deadline);
+    auto const part = co_await stream->read(patience);
     if (!part || part->empty()) break;
     body.append(*part, 0, kMaxRefusal - body.size());
   }

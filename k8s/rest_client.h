@@ -83,15 +83,17 @@ class RestClient {
   // An answer that is taken whole, and what is read of a refusal for its message.
   static constexpr std::size_t kMaxAnswer = 16 * 1024 * 1024;
   static constexpr std::size_t kMaxRefusal = 64 * 1024;
+  // How long the body of a refusal is waited for: its status says the most.
+  static constexpr std::chrono::seconds kRefusalTime{2};
   static constexpr std::uint64_t kNoBound = ~std::uint64_t{0};
   // A request without an answer for this long is told of, and goes on.
   static constexpr std::chrono::seconds kSilence{2};
 
   RestClient(CurlMulti& curl, net::Resolver& resolver, RestConfig config);
 
-  // The body of a 2xx answer. Other answers: see status_error. Connection failures: Errc::network,
-  // tls or timeout, naming the server. `target` is path and query, escaped (percent_encode).
-  awaitable<Result<std::string>> get(std::string target, TimePoint deadline);
+  // The body of a 2xx answer, up to kMaxAnswer. Other answers: see status_error. Connection
+  // failures: Errc::network, tls or timeout, naming the server. `target` is path and query, escaped
+  // (percent_encode).
   awaitable<Result<std::string>> post(std::string target, std::string json, TimePoint deadline);
   // Of the JSON object in the answer only what the rule keeps, however large the object is.
   awaitable<Result<std::string>> get_part(std::string target, JsonRule const& keep,
@@ -110,8 +112,6 @@ class RestClient {
  private:
   using OpenResult = Result<std::unique_ptr<HttpStream>>;
 
-  awaitable<Result<std::string>> request(std::string method, std::string target, std::string body,
-                                         TimePoint deadline);
   // Both return with the head of a 2xx answer read.
   // Puts off the deadline by what the login took.
   awaitable<OpenResult> open(std::string method, std::string target, std::string body,

@@ -31,7 +31,8 @@ void Scout::Attempt::failed(Error const& error) {
 awaitable<void> Scout::Attempt::given_up() {
   for (;;) {
     TimePoint const now = Clock::now();
-    if (!patient_ && (again_ || scout_.machine_.hopeless(last_sign_, now))) co_return;
+    bool const hopeless = again_ || scout_.machine_.hopeless(last_sign_, now);
+    if (moved_ || (!patient_ && hopeless)) co_return;
     TimePoint due = last_sign_ + ScoutMachine::kBeat;
     if (now >= due) {
       bool const news = !answered_ && !std::exchange(doubted_, true);
@@ -95,7 +96,7 @@ awaitable<std::optional<Error>> Scout::alive() {
 void Scout::network_changed() {
   knocks_.cancel();  // by the old way
   machine_.network_changed(Clock::now());
-  for (Attempt* const attempt : attempts_) attempt->again_ = attempt->again_ || !attempt->answered_;
+  for (Attempt* const attempt : attempts_) attempt->moved_ = attempt->moved_ || !attempt->answered_;
   wake_all();
 }
 

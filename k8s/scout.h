@@ -34,7 +34,7 @@ class Scout {
   // One dial in flight. Making it is beginning, destroying it is the end of it.
   class Attempt {
    public:
-    // A patient one is not given up by given_up().
+    // A patient one is given up for another network only.
     Attempt(Scout& scout, bool patient);
     ~Attempt();
     Attempt(Attempt const&) = delete;
@@ -55,7 +55,8 @@ class Scout {
     TimePoint last_sign_;
     bool answered_ = false;
     bool doubted_ = false;
-    bool again_ = false;  // begun on a network that is no more
+    bool again_ = false;  // begun on a network that was dead
+    bool moved_ = false;  // begun on a network that is no more
     Wakeup changed_;
     std::list<Attempt*>::iterator at_;
   };

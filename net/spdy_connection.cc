@@ -327,6 +327,12 @@ void SpdyConnection::end(error_code error) {
   changed_.cancel();
 }
 
+std::string SpdyConnection::end_detail() const {
+  if (!ended_) return {};
+  auto fault = session_.fault();
+  return fault.empty() ? transport_->end_detail() : fault;
+}
+
 void SpdyConnection::fail_streams(error_code error) {
   for (auto const& [id, stream] : streams_) stream->fail(error);
 }

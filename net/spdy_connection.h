@@ -163,6 +163,9 @@ class SpdyConnection : private SpdyEvents {
   bool ended() const { return ended_; }
   // What run() says or will say, once ended().
   error_code end_reason() const { return end_; }
+  // For texts of errors, once ended(): the frame that broke the protocol or a bound (kind, length,
+  // stream), or the peer's last words. Empty where end_reason() says it all.
+  std::string end_detail() const;
 
   // Opens a stream without waiting for the reply: frames written in the same turn of the loop leave
   // in one write. Fails after the connection ended, or when its ids are used up.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include <fmt/format.h>
+
 namespace kportal::net {
 namespace {
 
@@ -54,8 +56,9 @@ bool allows_flags(FrameType type) {
   return is_open_ended(type) || type == FrameType::rst_stream;
 }
 
-// Fills in what the payload of a control frame says.
-error_code decode(Frame& frame, Bytes payload) {
+// Fills in what the payload of a control frame says. What is wrong with it, or null.
+char const* decode(Frame& frame, Bytes payload) {
+  static constexpr char const* kNoStream = "a stream 0";
   std::uint32_t const first = load_be32(payload);
   switch (frame.type) {
     case FrameType::syn_stream:
@@ -63,24 +66,49 @@ error_code decode(Frame& frame, Bytes payload) {
     case FrameType::headers:
       frame.stream = first;
       frame.bytes = payload.subspan(fixed_size(frame.type));
-      return first == 0 ? make_error_code(Errc::protocol) : error_code();
+      return first == 0 ? kNoStream : nullptr;
     case FrameType::rst_stream:
       frame.stream = first;
       frame.value = load_be32(payload.subspan(4));
-      return first == 0 || frame.value == 0 ? make_error_code(Errc::protocol) : error_code();
+      if (first == 0) return kNoStream;
+      return frame.value == 0 ? "a status 0" : nullptr;
     case FrameType::ping:
       frame.value = first;
-      return first == 0 ? make_error_code(Errc::protocol) : error_code();
+      return first == 0 ? "an id 0" : nullptr;
     case FrameType::goaway:
     case FrameType::window_update:
       frame.stream = first;
       frame.value = load_be32(payload.subspan(4));
-      return {};
+      return nullptr;
     case FrameType::settings:
     case FrameType::data:
       break;
   }
-  return {};
+  return nullptr;
+}
+
+std::string name_of(std::uint32_t type) {
+  switch (static_cast<FrameType>(type)) {
+    case FrameType::data:
+      break;
+    case FrameType::syn_stream:
+      return "SYN_STREAM";
+    case FrameType::syn_reply:
+      return "SYN_REPLY";
+    case FrameType::rst_stream:
+      return "RST_STREAM";
+    case FrameType::settings:
+      return "SETTINGS";
+    case FrameType::ping:
+      return "PING";
+    case FrameType::goaway:
+      return "GOAWAY";
+    case FrameType::headers:
+      return "HEADERS";
+    case FrameType::window_update:
+      return "WINDOW_UPDATE";
+  }
+  return fmt::format("control {}", type);
 }
 
 }  // namespace
@@ -160,6 +188,21 @@ error_code FrameParser::next(Bytes& input, std::optional<Frame>& frame) {
   return {};
 }
 
+error_code FrameParser::refuse(Errc kind, char const* wrong) {
+  wrong_ = wrong;
+  return kind;
+}
+
+// Its head stays where it was read to until the next one comes.
+std::string FrameParser::describe(std::string_view wrong) const {
+  Bytes const head(head_);
+  bool const control = (head[0] & std::byte{0x80}) != std::byte{0};
+  auto const name = control ? name_of(load_be16(head.subspan(2))) : std::string("DATA");
+  auto const stream = frame_.stream == 0 ? "" : fmt::format(" of stream {}", frame_.stream);
+  return fmt::format("a SPDY {} frame{} with {} bytes, flags {:#04x}: {}", name, stream,
+                     load_be24(head.subspan(5)), std::to_integer<unsigned>(head[4]), wrong);
+}
+
 error_code FrameParser::begin(std::optional<Frame>& frame) {
   Bytes const head(head_);
   head_size_ = 0;
@@ -168,7 +211,7 @@ error_code FrameParser::begin(std::optional<Frame>& frame) {
   left_ = load_be24(head.subspan(5));
   if ((head[0] & std::byte{0x80}) != std::byte{0}) return begin_control(left_);
   frame_.stream = load_be32(head);
-  if (frame_.stream == 0) return Errc::protocol;
+  if (frame_.stream == 0) return refuse(Errc::protocol, "a stream 0");
   if (left_ == 0) {
     frame = frame_;
   } else {
@@ -179,16 +222,21 @@ error_code FrameParser::begin(std::optional<Frame>& frame) {
 
 error_code FrameParser::begin_control(std::size_t length) {
   std::uint32_t const type = load_be16(Bytes(head_).subspan(2));
-  if (!is_known(type)) return Errc::protocol;
+  if (!is_known(type)) return refuse(Errc::protocol, "an unknown kind");
   frame_.type = static_cast<FrameType>(type);
   std::size_t const fixed = fixed_size(frame_.type);
-  if (length < fixed || (length > fixed && !is_open_ended(frame_.type))) return Errc::protocol;
-  if (frame_.flags != 0 && !allows_flags(frame_.type)) return Errc::protocol;
+  if (length < fixed || (length > fixed && !is_open_ended(frame_.type))) {
+    return refuse(Errc::protocol, "a length that this kind cannot have");
+  }
+  if (frame_.flags != 0 && !allows_flags(frame_.type)) {
+    return refuse(Errc::protocol, "flags that this kind cannot have");
+  }
   if (frame_.type == FrameType::settings) {
     state_ = State::skip;
     return {};
   }
-  if (length > kMaxControlPayload) return Errc::limit;
+  static_assert(kMaxControlPayload == 65'546);
+  if (length > kMaxControlPayload) return refuse(Errc::limit, "at most 65546 bytes are taken");
   state_ = State::control;
   return {};
 }
@@ -218,7 +266,9 @@ error_code FrameParser::next_control(Bytes& input, std::optional<Frame>& frame) 
   }
   state_ = State::head;
   frame = frame_;
-  return decode(*frame, payload);
+  char const* const wrong = decode(*frame, payload);
+  frame_.stream = frame->stream;
+  return wrong == nullptr ? error_code() : refuse(Errc::protocol, wrong);
 }
 
 void FrameParser::skip(Bytes& input, std::optional<Frame>& frame) {

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -102,9 +104,15 @@ class FrameParser {
   // error the parser is of no more use.
   error_code next(Bytes& input, std::optional<Frame>& frame);
 
+  // After an error, or to be said of the frame that came last: what it is, its length, its stream
+  // if that is known, and what is wrong with it; for texts of errors.
+  std::string fault() const { return describe(wrong_); }
+  std::string describe(std::string_view wrong) const;
+
  private:
   enum class State { head, control, data, skip };
 
+  error_code refuse(Errc kind, char const* wrong);
   error_code begin(std::optional<Frame>& frame);
   error_code begin_control(std::size_t length);
   void next_data(Bytes& input, std::optional<Frame>& frame);
@@ -117,6 +125,7 @@ class FrameParser {
   std::size_t left_ = 0;            // payload bytes still to come
   Frame frame_;                     // the frame that is being read
   std::vector<std::byte> payload_;  // of a control frame that came in parts
+  char const* wrong_ = "";
 };
 
 }  // namespace kportal::net

@@ -186,21 +186,6 @@ bool append_values(Headers& headers, std::string_view name, std::string_view val
   }
 }
 
-error_code parse_block(Bytes plain, HeaderKind kind, Headers& headers) {
-  if (plain.size() < 4) return Errc::protocol;
-  std::size_t const count = load_be32(plain);
-  plain = plain.subspan(4);
-  if (count > kMaxHeaders) return Errc::limit;
-  for (std::size_t i = 0; i < count; ++i) {
-    std::string_view name;
-    std::string_view values;
-    if (!cut_field(plain, name) || !cut_field(plain, values)) return Errc::protocol;
-    if (!is_allowed_name(name, kind)) return Errc::protocol;
-    if (!append_values(headers, name, values)) return Errc::limit;
-  }
-  return plain.empty() ? error_code() : make_error_code(Errc::protocol);
-}
-
 }  // namespace
 
 Bytes spdy_dictionary() {
@@ -257,18 +242,45 @@ error_code HeaderDecoder::decode(Bytes block, HeaderKind kind, Headers& headers)
   return parse_block(as_bytes(plain), kind, headers);
 }
 
+error_code HeaderDecoder::refuse(Errc kind, char const* wrong) {
+  wrong_ = wrong;
+  return kind;
+}
+
+error_code HeaderDecoder::parse_block(Bytes plain, HeaderKind kind, Headers& headers) {
+  static constexpr char const* kShort = "a header block that ends early";
+  static constexpr char const* kTooMany = "more than 1000 headers";
+  static_assert(kMaxHeaders == 1000);
+  if (plain.size() < 4) return refuse(Errc::protocol, kShort);
+  std::size_t const count = load_be32(plain);
+  plain = plain.subspan(4);
+  if (count > kMaxHeaders) return refuse(Errc::limit, kTooMany);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string_view name;
+    std::string_view values;
+    if (!cut_field(plain, name) || !cut_field(plain, values)) return refuse(Errc::protocol, kShort);
+    if (!is_allowed_name(name, kind)) return refuse(Errc::protocol, "a header that may not be");
+    if (!append_values(headers, name, values)) return refuse(Errc::limit, kTooMany);
+  }
+  if (plain.empty()) return {};
+  return refuse(Errc::protocol, "a header block with bytes left over");
+}
+
 // RFC 1950: CMF, FLG, and with FDICT the dictionary's Adler-32.
 error_code HeaderDecoder::read_zlib_header(Bytes& block) {
   constexpr std::uint32_t kFlagDictionary = 0x20;
-  if (block.size() < 2) return Errc::protocol;
+  static constexpr char const* kNoZlib = "a header block that is no zlib stream";
+  if (block.size() < 2) return refuse(Errc::protocol, kNoZlib);
   std::uint32_t const header = load_be16(block);
   bool const deflate = (header >> 8 & 0x0f) == Z_DEFLATED && header >> 12 <= 7;
-  if (!deflate || header % 31 != 0) return Errc::protocol;
+  if (!deflate || header % 31 != 0) return refuse(Errc::protocol, kNoZlib);
   block = block.subspan(2);
   with_dictionary_ = (header & kFlagDictionary) != 0;
   started_ = true;
   if (!with_dictionary_) return {};
-  if (block.size() < 4 || load_be32(block) != kDictionaryId) return Errc::protocol;
+  if (block.size() < 4 || load_be32(block) != kDictionaryId) {
+    return refuse(Errc::protocol, "a header block for another dictionary");
+  }
   block = block.subspan(4);
   return {};
 }
@@ -284,6 +296,7 @@ void HeaderDecoder::open_zlib() {
 }
 
 error_code HeaderDecoder::inflate_block(Bytes block, std::string& plain) {
+  static constexpr char const* kNoInflate = "a header block that cannot be inflated";
   zlib_->next_in = zlib_bytes(block);
   zlib_->avail_in = static_cast<uInt>(block.size());
   for (;;) {
@@ -292,11 +305,12 @@ error_code HeaderDecoder::inflate_block(Bytes block, std::string& plain) {
     zlib_->avail_out = static_cast<uInt>(piece.size());
     int const status = inflate(zlib_.get(), Z_SYNC_FLUSH);
     plain.append(as_text(Bytes(piece).first(piece.size() - zlib_->avail_out)));
-    if (plain.size() > kMaxHeaderBytes) return Errc::limit;
+    static_assert(kMaxHeaderBytes == 64 * 1024);
+    if (plain.size() > kMaxHeaderBytes) return refuse(Errc::limit, "more than 64 KiB of headers");
     // Z_BUF_ERROR: no input was left and no output pending, which is the regular end of a block.
-    if (status != Z_OK && status != Z_BUF_ERROR) return Errc::protocol;
+    if (status != Z_OK && status != Z_BUF_ERROR) return refuse(Errc::protocol, kNoInflate);
     if (status == Z_OK && zlib_->avail_out == 0) continue;
-    return zlib_->avail_in == 0 ? error_code() : make_error_code(Errc::protocol);
+    return zlib_->avail_in == 0 ? error_code() : refuse(Errc::protocol, kNoInflate);
   }
 }
 

@@ -61,18 +61,23 @@ class HeaderDecoder {
   // the end of the zlib stream, a name refused by check_headers. Errc::limit: too many pairs or
   // bytes; inflating stops there. Values joined by a zero byte become several pairs.
   error_code decode(Bytes block, HeaderKind kind, Headers& headers);
+  // Of the last decode() that failed: what is wrong with the block.
+  char const* wrong() const { return wrong_; }
 
  private:
   struct EndInflate {
     void operator()(z_stream_s* zlib) const noexcept;
   };
+  error_code refuse(Errc kind, char const* wrong);
   error_code read_zlib_header(Bytes& block);
+  error_code parse_block(Bytes plain, HeaderKind kind, Headers& headers);
   void open_zlib();
   error_code inflate_block(Bytes block, std::string& plain);
   void remember(std::string_view plain);
 
   bool started_ = false;
   bool with_dictionary_ = false;
+  char const* wrong_ = "";
   std::string history_;  // the last of what was decoded, without the dictionary
   // Only while a block is decoded, and after one that did not end at a flush, as all real ones do.
   std::unique_ptr<z_stream_s, EndInflate> zlib_;

@@ -9,6 +9,8 @@ namespace {
 
 // Ping ids wrap behind the last that spdystream uses.
 constexpr std::uint32_t kMaxPingId = 0x7ffffffe;
+static_assert(SpdySession::kMaxQueuedControl == 256 * 1024);
+constexpr char const* kUnread = "more than 256 KiB wait for the peer to read them";
 
 void append(std::vector<std::byte>& to, Bytes bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
@@ -138,6 +140,21 @@ error_code SpdySession::receive(Bytes bytes, TimePoint now, SpdyEvents& events) 
   return failed_;
 }
 
+std::string SpdySession::fault() const {
+  if (failed_ != Errc::protocol && failed_ != Errc::limit) return {};
+  return wrong_ == nullptr ? parser_.fault() : parser_.describe(wrong_);
+}
+
+error_code SpdySession::refuse(error_code kind, char const* wrong) {
+  wrong_ = wrong;
+  return kind;
+}
+
+error_code SpdySession::decode(Frame const& frame, HeaderKind kind, Headers& headers) {
+  error_code const error = decoder_.decode(frame.bytes, kind, headers);
+  return error ? refuse(error, decoder_.wrong()) : error;
+}
+
 error_code SpdySession::take_frame(Frame const& frame, SpdyEvents& events) {
   switch (frame.type) {
     case FrameType::data:
@@ -168,10 +185,10 @@ error_code SpdySession::take_frame(Frame const& frame, SpdyEvents& events) {
 
 error_code SpdySession::take_syn_stream(Frame const& frame, SpdyEvents& events) {
   Headers headers;
-  error_code const error = decoder_.decode(frame.bytes, HeaderKind::request, headers);
+  error_code const error = decode(frame, HeaderKind::request, headers);
   if (error) return error;
   // Each is answered, by a reply or a reset.
-  if (control_.size() > kMaxQueuedControl) return Errc::limit;
+  if (control_.size() > kMaxQueuedControl) return refuse(Errc::limit, kUnread);
   StreamId const stream = frame.stream;
   // As spdystream, ids of this side's parity are taken; then this side goes on behind them.
   StreamId const least = is_own(stream) ? std::max(next_id_, next_peer_id_) : next_peer_id_;
@@ -195,7 +212,7 @@ error_code SpdySession::take_syn_stream(Frame const& frame, SpdyEvents& events) 
 
 error_code SpdySession::take_syn_reply(Frame const& frame, SpdyEvents& events) {
   Headers headers;
-  error_code const error = decoder_.decode(frame.bytes, HeaderKind::reply, headers);
+  error_code const error = decode(frame, HeaderKind::reply, headers);
   if (error) return error;
   StreamState* const state = find(frame.stream);
   if (state == nullptr || !state->own || state->replied) return {};
@@ -207,7 +224,7 @@ error_code SpdySession::take_syn_reply(Frame const& frame, SpdyEvents& events) {
 
 error_code SpdySession::take_headers(Frame const& frame, SpdyEvents& events) {
   Headers ignored;
-  error_code const error = decoder_.decode(frame.bytes, HeaderKind::reply, ignored);
+  error_code const error = decode(frame, HeaderKind::reply, ignored);
   if (error) return error;
   if (frame.fin()) take_fin(frame.stream, events);
   return {};
@@ -341,7 +358,7 @@ void SpdySession::queue_control(Bytes bytes) {
 }
 
 error_code SpdySession::queue_answer(Bytes bytes) {
-  if (control_.size() > kMaxQueuedControl) return Errc::limit;
+  if (control_.size() > kMaxQueuedControl) return refuse(Errc::limit, kUnread);
   queue_control(bytes);
   return {};
 }

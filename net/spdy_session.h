@@ -9,6 +9,7 @@
 #include <list>
 #include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -85,6 +86,8 @@ class SpdySession {
   // Bytes from the peer. An error is final, and the connection is over: Errc::going_away after
   // GOAWAY, Errc::protocol, Errc::limit.
   error_code receive(Bytes bytes, TimePoint now, SpdyEvents& events);
+  // What was wrong with which frame, after Errc::protocol or Errc::limit; empty before.
+  std::string fault() const;
   // The next bytes to write, or none. Everything small is in one chunk: control frames first, then
   // the streams in turn. Empties a stream's queue by one; taken() says of which.
   std::optional<Chunk> next_chunk();
@@ -130,6 +133,8 @@ class SpdySession {
   void forget(Streams::iterator at);
   void erase_if_over(StreamId stream);
 
+  error_code refuse(error_code kind, char const* wrong);
+  error_code decode(Frame const& frame, HeaderKind kind, Headers& headers);
   error_code take_frame(Frame const& frame, SpdyEvents& events);
   error_code take_syn_stream(Frame const& frame, SpdyEvents& events);
   error_code take_syn_reply(Frame const& frame, SpdyEvents& events);
@@ -149,7 +154,8 @@ class SpdySession {
   StreamId next_peer_id_;  // ids below it are used up
   StreamId last_peer_id_ = 0;
   std::uint32_t next_ping_;
-  error_code failed_;  // what receive() ended with
+  error_code failed_;            // what receive() ended with
+  char const* wrong_ = nullptr;  // with the last frame; null = the parser knows
   bool going_away_ = false;
 
   FrameParser parser_;

@@ -164,6 +164,12 @@ void TlsTransport::close() noexcept {
   progress_.set();
 }
 
+std::string TlsTransport::end_detail() const {
+  static_assert(kMaxUnsent == 256 * 1024);
+  if (engine_->unsent() <= kMaxUnsent) return below_->end_detail();
+  return "more than 256 KiB of answers of TLS wait for the peer to read them";
+}
+
 bool TlsTransport::resumed() const {
   return engine_->resumed();
 }

@@ -65,6 +65,7 @@ class TlsTransport final : public Transport {
   std::size_t write_now(Bytes bytes) noexcept override;
   // Sends close_notify if that needs no waiting.
   void close() noexcept override;
+  std::string end_detail() const override;
 
   // The session was resumed, not negotiated anew.
   bool resumed() const;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -46,6 +47,9 @@ class Transport {
   // Ends both directions now, without a farewell that would need waiting; pending operations
   // complete with operation_aborted or eof. May be called more than once.
   virtual void close() noexcept = 0;
+  // For texts of errors, after a read failed: what the peer sent that the error's own message does
+  // not tell. Empty where there is nothing.
+  virtual std::string end_detail() const { return {}; }
 };
 
 }  // namespace kportal::net

@@ -44,7 +44,7 @@ class WebSocketCategory final : public boost::system::error_category {
       case WebSocketErrc::fragmented_control:
         return "a control frame in fragments";
       case WebSocketErrc::long_control:
-        return "a control frame that is too long";
+        return "a control frame of more than 125 bytes";
       case WebSocketErrc::length_too_large:
         return "a frame of an impossible length";
       case WebSocketErrc::length_not_minimal:
@@ -334,6 +334,23 @@ WebSocketEvent WebSocketDecoder::end_control() {
     state_ = State::closed;
   }
   return event;
+}
+
+// The header stays where it was read to until the next one comes.
+std::string WebSocketDecoder::describe() const {
+  static constexpr std::array<char const*, 16> kNames = {
+      "continuation", "text", "binary", "", "", "", "", "", "close", "ping", "pong"};
+  Bytes const header(header_);
+  unsigned const opcode = std::to_integer<unsigned>(header[0]) & 0x0fU;
+  std::uint64_t length = std::to_integer<unsigned>(header[1]) & 0x7fU;
+  if (length == 126) {
+    length = load_be16(header.subspan(2));
+  } else if (length == 127) {
+    length = load_be64(header.subspan(2));
+  }
+  char const* const name = kNames[opcode];
+  auto const kind = name == nullptr || *name == '\0' ? fmt::format("{:#x}", opcode) : name;
+  return fmt::format("a {} frame of {} bytes", kind, length);
 }
 
 WebSocketEvent WebSocketDecoder::fail(error_code error) {

@@ -39,7 +39,7 @@ enum class WebSocketErrc {
   must_be_masked,      // a client's frame without a mask
   must_not_be_masked,  // a server's frame with one
   fragmented_control,
-  long_control,      // a control frame of more than 125 bytes
+  long_control,      // of more than kMaxControlPayload bytes
   length_too_large,  // the top bit of a 64-bit length
   length_not_minimal,
   unexpected_continuation,
@@ -108,6 +108,9 @@ class WebSocketDecoder {
   // How much to read so that payload comes first in the buffer: what remains of this frame and the
   // header of the next. Without bound between frames.
   std::uint64_t wanted() const;
+
+  // The frame whose header came last, its kind and its length, for texts of errors.
+  std::string describe() const;
 
  private:
   enum class State { header, payload, closed, failed };

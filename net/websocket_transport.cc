@@ -65,6 +65,7 @@ std::size_t WebSocketTransport::unwrap(MutableBytes bytes) {
       on_control(event);
     } else if (event.message == Opcode::text) {
       read_end_ = make_error_code(WebSocketErrc::text_message);
+      end_detail_ = decoder_.describe();
       say_close(kUnsupportedClose);
     } else if (event.payload.data() != bytes.data() + size) {
       // Forwards over the headers in between; ranges may overlap.
@@ -83,7 +84,7 @@ void WebSocketTransport::on_control(WebSocketEvent const& event) {
       answer(Opcode::pong, event.payload);
       break;
     case WebSocketEvent::Kind::close: {
-      close_reason_ = printable(as_text(event.payload));
+      end_detail_ = printable(as_text(event.payload));
       bool const normal = event.close_code == kNormalClose;
       read_end_ = normal ? error_code(asio::error::eof) : close_error(event.close_code);
       bool const given = event.close_code != kNoCloseCode;
@@ -92,11 +93,16 @@ void WebSocketTransport::on_control(WebSocketEvent const& event) {
     }
     case WebSocketEvent::Kind::error:
       read_end_ = event.error;
+      end_detail_ = decoder_.describe();
       say_close(kProtocolClose);
       break;
     default:
       break;
   }
+}
+
+std::string WebSocketTransport::end_detail() const {
+  return end_detail_.empty() ? below_->end_detail() : end_detail_;
 }
 
 Chunk WebSocketTransport::frame(Opcode opcode, Chunk payload) {
@@ -138,7 +144,10 @@ awaitable<error_code> WebSocketTransport::flush() {
 }
 
 awaitable<error_code> WebSocketTransport::write(Chunk chunk) {
-  if (closed_ || writing_ || close_sent_) co_return asio::error::operation_aborted;
+  if (closed_ || writing_) co_return asio::error::operation_aborted;
+  // The writer may hear of the end before the reader does.
+  if (read_end_) co_return read_end_;
+  if (close_sent_) co_return asio::error::operation_aborted;
   if (chunk.empty()) co_return error_code();
   writing_ = true;
   error_code error = co_await flush();

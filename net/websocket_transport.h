@@ -29,8 +29,8 @@ class WebSocketTransport final : public Transport {
   // Sends a close frame (1000) if that needs no waiting.
   void close() noexcept override;
 
-  // What the peer wrote into its close frame, printable, for error texts.
-  std::string const& close_reason() const { return close_reason_; }
+  // What the peer wrote into its close frame, or the frame that was wrong, printable.
+  std::string end_detail() const override;
 
  private:
   awaitable<IoResult> read_below(MutableBytes into);
@@ -51,7 +51,7 @@ class WebSocketTransport final : public Transport {
   Chunk unsent_;  // a control frame, or the rest of a frame that write_now began
   std::size_t unsent_at_ = 0;
   error_code read_end_;
-  std::string close_reason_;
+  std::string end_detail_;
   bool writing_ = false;  // a write is pending, or ended midway: nothing may follow it
   bool close_sent_ = false;
   bool closed_ = false;

@@ -38,6 +38,7 @@ class CurlTlsTest : public RestFixture {
     config.key_pem = issued.key_pem;
     config.ca_pem = authority_.cert_pem();
     config.client_certificates = net::ClientCertificates::request;
+    if (offer_http2_) config.alpn = {"h2"};
     auto made = net::TlsContext::for_server(config);
     ASSERT_TRUE(made.has_value()) << made.error().text;
     context_of_server_ = std::make_unique<net::TlsContext>(std::move(*made));
@@ -60,6 +61,7 @@ class CurlTlsTest : public RestFixture {
     EXPECT_TRUE(server_.requests().empty());
   }
 
+  bool offer_http2_ = false;
   CertificateAuthority authority_{"root"};
   std::unique_ptr<net::TlsContext> context_of_server_;
 };
@@ -200,11 +202,44 @@ TEST_F(CurlTlsTest, AHandshakeThatHangsTimesOut) {
   EXPECT_EQ(response.error().code, Errc::timeout) << response.error().text;
 }
 
+// A server of HTTP/2 that says this to each request and ends the connection.
+class CurlHttp2Test : public CurlTlsTest {
+ protected:
+  CurlHttp2Test() {
+    offer_http2_ = true;
+    serve(authority_, server_names());
+  }
+  Error error_of(std::string const& frames) {
+    server_.script([frames](ServedRequest const&) {
+      Answer answer;
+      answer.pieces.push_back(frames);
+      answer.then = Answer::Then::close;
+      return answer;
+    });
+    auto const response = get(secure(authority_.cert_pem()));
+    return response.has_error() ? response.error() : Error();
+  }
+  // 0 settings of the server's.
+  static std::string settings() { return std::string("\0\0\0\4\0\0\0\0\0", 9); }
+};
+
+TEST_F(CurlHttp2Test, AnEndInTheMiddleSaysWhatItMeans) {
+  // Nothing, and GOAWAY that counts stream 1 as begun, without a reason and with one.
+  std::string const no_reason("\0\0\x08\7\0\0\0\0\0\0\0\0\1\0\0\0\0", 17);
+  std::string const error("\0\0\x08\7\0\0\0\0\0\0\0\0\1\0\0\0\2", 17);
+  for (auto const& said : {std::string(), no_reason, error}) {
+    auto const why = error_of(settings() + said);
+    EXPECT_EQ(why.code, Errc::network);
+    EXPECT_TRUE(why.text.starts_with("the server, or a proxy before it, broke the request off"))
+        << why.text;
+  }
+}
+
 TEST_F(CurlTlsTest, RestClientNamesTheServerOfATlsFailure) {
   auto c = config();
   c.scheme = "https";
   RestClient rest(*curl_, resolver_, c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::tls);
   EXPECT_TRUE(body.error().text.starts_with(rest.server() + ": ")) << body.error().text;

@@ -145,7 +145,7 @@ class DialerTest : public test::LoopFixture {
   }
   awaitable<void> dial_with(Dialer& dialer, int times, std::vector<Result<Tunnel>>& tunnels) {
     for (int i = 0; i < times; ++i) {
-      auto tunnel = co_await dialer.dial("shop", "web-0", DialOptions(), Clock::now() + 20s);
+      auto tunnel = co_await dialer.dial("shop", "web-0", DialOptions(), Clock::now() + patience_);
       tunnels.push_back(std::move(tunnel));
     }
     server_.cancel();
@@ -174,6 +174,7 @@ class DialerTest : public test::LoopFixture {
   net::Resolver resolver_{executor()};
   HttpServer server_{executor()};
   net::TlsContext* tls_ = nullptr;
+  Duration patience_ = 20s;
   Auth auth_;
   std::vector<std::string> tokens_;
   std::size_t token_ = 0;
@@ -256,6 +257,27 @@ TEST_F(DialerTest, WhatBothTransportsAreAnsweredIsTold) {
     EXPECT_THAT(error.text, HasSubstr(rows[i].text));
     EXPECT_TRUE(error.text.starts_with("127.0.0.1:")) << error.text;
   }
+}
+
+// A proxy's answer, of which the end does not come.
+TEST_F(DialerTest, ARefusalIsOneAlsoWhereItsBodyDoesNotEnd) {
+  TimePoint const began = Clock::now();
+  auto const tunnel = dial([](ServedRequest const&) {
+    return raw("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 1000\r\n\r\nslow down");
+  });
+  ASSERT_FALSE(tunnel);
+  EXPECT_EQ(tunnel.error().code, Errc::server);
+  EXPECT_THAT(tunnel.error().text, HasSubstr("slow down (HTTP 429)"));
+  EXPECT_GE(Clock::now() - began, Dialer::kRefusalTime);
+}
+
+TEST_F(DialerTest, ARefusalIsOneAlsoWhereTheDialsTimeEndsInItsBody) {
+  patience_ = 300ms;
+  auto const tunnel = dial([](ServedRequest const&) {
+    return raw("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 1000\r\n\r\nslow down");
+  });
+  ASSERT_FALSE(tunnel);
+  EXPECT_EQ(tunnel.error().code, Errc::server) << tunnel.error().text;
 }
 
 TEST_F(DialerTest, ABare403IsFollowedBySpdy) {

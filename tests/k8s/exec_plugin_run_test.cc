@@ -184,6 +184,39 @@ TEST_F(ExecPluginRunTest, AFailureIsSharedToo) {
   EXPECT_EQ(runs(), 1U);
 }
 
+// It waits for an answer from a network that is no more.
+TEST_F(ExecPluginRunTest, OneThatHangsIsRunAnewWhenTheNetworkIsBack) {
+  plugins_.options().hang = 0s;
+  auto& credentials = this->credentials(script(
+      "login", "[ $(wc -l < " + path("runs") + ") = 1 ] && exec sleep 60\n" + prints_token("abc")));
+  Answer answer;
+  spawn(ask(credentials, 0, answer));
+  run_until([&] { return runs() == 1; });
+  credentials.retry();
+  run_until([&] { return answer.has_value(); });
+  ASSERT_TRUE(answer->has_value()) << answer->error().text;
+  EXPECT_EQ(runs(), 2U);
+}
+
+// What it says may be where to log in, and a code to type there.
+TEST_F(ExecPluginRunTest, OneThatHasSaidSomethingIsLeftAlone) {
+  plugins_.options().hang = 0s;
+  auto& credentials = this->credentials(
+      script("login", "echo 'the code is 1234' >&2; touch " + path("said") + "\nwhile [ ! -e " +
+                          path("go") + " ]; do sleep 0.02; done\n" + prints_token("abc")));
+  Answer answer;
+  spawn(ask(credentials, 0, answer));
+  run_until([&] { return std::filesystem::exists(path("said")); });
+  loop_.restart();
+  loop_.poll();
+  credentials.retry();
+  loop_.poll();
+  std::ofstream(path("go")) << "\n";
+  run_until([&] { return answer.has_value(); });
+  ASSERT_TRUE(answer->has_value()) << answer->error().text;
+  EXPECT_EQ(runs(), 1U);
+}
+
 TEST_F(ExecPluginRunTest, HasTheEnvironmentOfBothAndTheExecInfo) {
   ExecConfig exec = script("login", "env > " + path("env") + "\n" + prints_token("abc"));
   exec.args = {"a b", "$HOME"};

@@ -171,6 +171,13 @@ TEST(PluginNotStartedTest, NamesPathAndHint) {
   EXPECT_LT(plugin_not_started(exec, missing, {std::string(10000, 'p')}).text.size(), 2000U);
   EXPECT_THAT(plugin_not_started(exec, make_error_code(errc::permission_denied), {}).text,
               HasSubstr("is not executable"));
+  // What passes is no fault of the plugin.
+  for (auto const each : {errc::too_many_files_open, errc::too_many_files_open_in_system,
+                          errc::not_enough_memory, errc::resource_unavailable_try_again}) {
+    EXPECT_EQ(plugin_not_started(exec, make_error_code(each), {}).code, Errc::local);
+  }
+  EXPECT_THAT(plugin_not_started(exec, make_error_code(errc::too_many_files_open), {}).text,
+              HasSubstr("could not be started: Too many open files (this program may have "));
   EXPECT_THAT(plugin_not_started(exec, make_error_code(errc::argument_list_too_long), {}).text,
               HasSubstr("could not be started: Argument list too long"));
 }
@@ -311,6 +318,36 @@ TEST_F(ExecPluginMachineTest, AFailureIsForgottenWhenTheNetworkIsAnother) {
   EXPECT_FALSE(runs());  // nobody asks
   EXPECT_EQ(ask(), "wait");
   EXPECT_TRUE(runs());
+}
+
+TEST_F(ExecPluginMachineTest, ARunThatHangsOnTheNetworkOfBeforeIsRunAnewButNotForEver) {
+  machine_.retry();
+  ask();
+  for (int i = 0; i < Machine::kMaxRestarts; ++i) {
+    EXPECT_TRUE(runs());
+    machine_.began(steady_ + 2s);
+    EXPECT_EQ(machine_.give_up_at(), kNever);  // what was before it is not its network
+    pass(1s);
+    machine_.retry();
+    EXPECT_EQ(machine_.give_up_at(), steady_ + 1s);
+    pass(1s);
+    machine_.given_up();
+    EXPECT_EQ(machine_.give_up_at(), kNever);
+  }
+  EXPECT_EQ(ask(), "wait");
+  EXPECT_TRUE(runs());
+  machine_.began(steady_ + 2s);
+  machine_.retry();
+  EXPECT_EQ(machine_.give_up_at(), kNever);  // it may only be slow
+  succeed("a");
+  EXPECT_FALSE(runs());
+  pass(1h);
+  ask(1);
+  machine_.began(steady_ + 2s);
+  machine_.retry();
+  EXPECT_EQ(machine_.give_up_at(), steady_ + 2s);
+  fail("no");
+  EXPECT_EQ(machine_.give_up_at(), kNever);
 }
 
 TEST_F(ExecPluginMachineTest, AFailedRenewalLeavesTheOldOneAndIsTriedAgain) {

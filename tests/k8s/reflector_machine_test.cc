@@ -264,7 +264,7 @@ TEST_F(ReflectorMachineTest, RefusedCredentialsOfAWatchAreToldAndWaited) {
   list("1");
   next();
   EXPECT_TRUE(machine_.watch_refused(Error(Errc::unauthorized, "no"), now_));
-  EXPECT_EQ(wait(), 10s);
+  EXPECT_EQ(wait(), 2s);
   EXPECT_EQ(next().kind, Kind::list);
 }
 
@@ -358,16 +358,90 @@ TEST_F(ReflectorMachineTest, RefreshWhileAWatchOpensIsNotForgotten) {
   EXPECT_EQ(next().kind, Kind::list);
 }
 
-TEST_F(ReflectorMachineTest, RefreshDuringAListStartsItAnew) {
+// Each of many forwards may ask for it while a list of a hundred pages comes.
+TEST_F(ReflectorMachineTest, NoNumberOfRefreshesKeepsALongListFromItsEnd) {
   next();
-  machine_.page("1", "second", now_);
-  next();
+  EXPECT_FALSE(machine_.page("1", "second", now_));
+  for (int i = 0; i < 50; ++i) {
+    machine_.refresh();
+    auto const step = next();
+    EXPECT_EQ(step.kind, Kind::list);
+    EXPECT_EQ(step.continue_token, "second");
+  }
   machine_.refresh();
-  EXPECT_FALSE(machine_.page("1", "", now_));
+  EXPECT_TRUE(machine_.page("1", "", now_));
+  // What came since the first page comes by the watch.
   auto const step = next();
-  EXPECT_EQ(step.kind, Kind::list);
-  EXPECT_EQ(step.continue_token, "");
+  EXPECT_EQ(step.kind, Kind::watch);
+  EXPECT_EQ(step.resource_version, "1");
+}
+
+TEST_F(ReflectorMachineTest, WithoutAWatchARefreshDuringAListIsFollowedByAnother) {
+  list("1");
+  next();
+  machine_.watch_refused(kForbidden, now_);
+  ASSERT_EQ(next().kind, Kind::list);
+  machine_.refresh();
   EXPECT_TRUE(machine_.page("2", "", now_));
+  EXPECT_EQ(wait(), 0s);
+  list("3");
+  EXPECT_EQ(wait(), 10s);
+}
+
+// A server that starts again forbids everything until it has read its rules.
+TEST_F(ReflectorMachineTest, WhatWorkedBeforeIsAskedForSoonAtFirst) {
+  for (auto const code : {Errc::forbidden, Errc::not_found}) {
+    machine_ = ReflectorMachine(ReflectorOptions());
+    list("1");
+    next();
+    machine_.watch_refused(Error(Errc::gone, "too old"), now_);
+    Duration waited{};
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_EQ(next().kind, Kind::list);
+      machine_.list_failed(Error(code, "no"), now_);
+      EXPECT_GE(wait(), 450ms);
+      waited += wait();
+    }
+    EXPECT_LE(waited, 8500ms);
+    for (int i = 0; i < 3; ++i) {
+      next();
+      machine_.list_failed(Error(code, "no"), now_);
+      EXPECT_LE(wait(), 10s);
+    }
+    EXPECT_GE(wait(), 9s);
+  }
+}
+
+TEST_F(ReflectorMachineTest, AFailedLoginIsNotHurried) {
+  list("1");
+  next();
+  machine_.watch_refused(Error(Errc::auth_plugin, "no"), now_);
+  EXPECT_EQ(wait(), 10s);
+}
+
+TEST_F(ReflectorMachineTest, AWatchThatWorkedIsNotGivenUpForAFewRefusals) {
+  list("1");
+  open_watch();
+  EXPECT_FALSE(machine_.watch_ended(kNetwork, now_));
+  for (int i = 0; i < ReflectorMachine::kMaxForbiddenWatches; ++i) {
+    ASSERT_EQ(next().kind, Kind::watch);
+    machine_.watch_refused(kForbidden, now_);
+    EXPECT_FALSE(machine_.polling());
+    list("2");
+  }
+  ASSERT_EQ(next().kind, Kind::watch);
+  machine_.watch_refused(kForbidden, now_);
+  EXPECT_TRUE(machine_.polling());
+}
+
+TEST_F(ReflectorMachineTest, HurryEndsTheWaitForRightsAndLoginsToo) {
+  for (auto const code : {Errc::auth_plugin, Errc::forbidden, Errc::unauthorized}) {
+    next();
+    machine_.list_failed(Error(code, "no"), now_);
+    EXPECT_GT(wait(), 0s);
+    machine_.hurry();
+    EXPECT_EQ(wait(), 0s);
+  }
 }
 
 }  // namespace

@@ -287,7 +287,7 @@ TEST_F(ReflectorTest, ASilentWatchIsAskedAnewOnAFreshConnection) {
   start_cache();
   wait_for_requests(2);
   // Another connection that could be used again, dead as the first.
-  auto const other = run(client_.get("/other", soon()));
+  auto const other = run(client_.get_part("/other", kJsonEverything, soon()));
   ASSERT_TRUE(other.has_value());
   run_until([&] { return watches == 2; });
   std::vector<int> connections;

@@ -99,7 +99,7 @@ TEST_F(RestClientTest, GetsABodyAsTheConfiguredUser) {
   c.user_agent = "kportal-cpp/1";
   c.authorize = [](std::uint64_t) { return token("t"); };
   auto rest = client(c);
-  auto const body = run(rest.get("/api/v1/pods?limit=1", soon()));
+  auto const body = run(rest.get_part("/api/v1/pods?limit=1", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_value()) << body.error().text;
   EXPECT_EQ(*body, "{\"kind\":\"Pod\"}");
   auto const& seen = server_.requests().at(0);
@@ -122,18 +122,35 @@ TEST_F(RestClientTest, PostsJson) {
 TEST_F(RestClientTest, ARefusalNamesTheServerAndItsReason) {
   server_.script([](ServedRequest const&) { return reply(403, kForbiddenPods); });
   auto rest = client();
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::forbidden);
   EXPECT_TRUE(body.error().text.starts_with(rest.server() + ": pods is forbidden"))
       << body.error().text;
 }
 
+// A proxy's, which ends neither the body nor the connection.
+TEST_F(RestClientTest, ARefusalIsOneAlsoWhereItsBodyDoesNotEnd) {
+  Feed& feed = make_feed();
+  server_.script([&](ServedRequest const&) {
+    Answer answer = stream(feed);
+    answer.pieces.front().replace(9, 3, "403");
+    return answer;
+  });
+  feed.event("pods is forbidden");
+  auto rest = client();
+  TimePoint const begin = Clock::now();
+  auto const body = run(rest.get_part("/", kJsonEverything, Clock::now() + 1h));
+  ASSERT_TRUE(body.has_error());
+  EXPECT_EQ(body.error().code, Errc::forbidden);
+  EXPECT_GE(Clock::now() - begin, RestClient::kRefusalTime);
+}
+
 TEST_F(RestClientTest, TooManyRequestsCarryTheirWait) {
   server_.script(
       [](ServedRequest const&) { return reply(429, "Too many requests\n", "Retry-After: 7\r\n"); });
   auto rest = client();
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::server);
   EXPECT_EQ(body.error().retry_after, 7s);
@@ -141,12 +158,12 @@ TEST_F(RestClientTest, TooManyRequestsCarryTheirWait) {
 
 TEST_F(RestClientTest, A401IsTriedOnceWithFreshCredentials) {
   server_.script([](ServedRequest const& r) {
-    return r.headers.at("authorization") == "Bearer new" ? reply(200, "in") : reply(401, "");
+    return r.headers.at("authorization") == "Bearer new" ? reply(200, "{}") : reply(401, "");
   });
   auto c = config();
   c.authorize = [](std::uint64_t refused) { return token(refused == 1 ? "new" : "old"); };
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_value()) << body.error().text;
   EXPECT_EQ(server_.requests().size(), 2U);
 }
@@ -156,7 +173,7 @@ TEST_F(RestClientTest, ASecond401IsFinal) {
   auto c = config();
   c.authorize = [](std::uint64_t) { return token("old"); };
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::unauthorized);
   EXPECT_EQ(server_.requests().size(), 2U);
@@ -167,7 +184,7 @@ TEST_F(RestClientTest, WithoutOtherCredentialsTheServersOwnAnswerIsTold) {
   auto c = config();
   c.authorize = [](std::uint64_t refused) { return refused != 0 ? no_token() : token("old"); };
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::unauthorized);
   EXPECT_NE(body.error().text.find("token expired"), std::string::npos) << body.error().text;
@@ -181,16 +198,16 @@ TEST_F(RestClientTest, APluginThatFailsAfterA401SaysWhy) {
     return refused != 0 ? no_token(Errc::auth_plugin) : token("old");
   };
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   EXPECT_EQ(body.error(), Error(Errc::auth_plugin, "login failed"));
 }
 
 TEST_F(RestClientTest, ALoginsTimeDoesNotCountTowardsTheDeadline) {
-  server_.script([](ServedRequest const&) { return reply(200, "in"); });
+  server_.script([](ServedRequest const&) { return reply(200, "{}"); });
   auto c = config();
   c.authorize = [](std::uint64_t) { return slow_token(200ms); };
   auto rest = client(c);
-  auto const body = run(rest.get("/", Clock::now() + 150ms));
+  auto const body = run(rest.get_part("/", kJsonEverything, Clock::now() + 150ms));
   EXPECT_TRUE(body.has_value()) << body.error().text;
 }
 
@@ -217,18 +234,18 @@ TEST_F(RestClientTest, AFailedLoginAsksNothing) {
   auto c = config();
   c.authorize = [](std::uint64_t) { return no_token(); };
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().text, "login failed");
   EXPECT_TRUE(server_.requests().empty());
 }
 
 TEST_F(RestClientTest, ResolvesTheNameOfTheServer) {
-  server_.script([](ServedRequest const&) { return reply(200, "x"); });
+  server_.script([](ServedRequest const&) { return reply(200, "{}"); });
   auto c = config();
   c.host = "api.test";
   auto rest = client(c);
-  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
+  ASSERT_TRUE(run(rest.get_part("/", kJsonEverything, soon())).has_value());
   EXPECT_TRUE(server_.requests().at(0).headers.at("host").starts_with("api.test:"));
 }
 
@@ -236,7 +253,7 @@ TEST_F(RestClientTest, ANameThatDoesNotResolveIsANetworkError) {
   auto c = config();
   c.host = "nowhere.test";
   auto rest = client(c);
-  auto const body = run(rest.get("/", soon()));
+  auto const body = run(rest.get_part("/", kJsonEverything, soon()));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::network);
   EXPECT_TRUE(body.error().text.starts_with("http://nowhere.test:")) << body.error().text;
@@ -246,19 +263,19 @@ TEST_F(RestClientTest, ATimeoutNamesTheServerAndDistrustsAllConnections) {
   Feed& feed = make_feed();
   server_.script([&](ServedRequest const& r) {
     if (r.target == "/first") return stream(feed);
-    return r.target == "/hang" ? hang() : reply(200, "x");
+    return r.target == "/hang" ? hang() : reply(200, "{}");
   });
   auto rest = client();
   std::optional<Result<std::string>> first;
-  start(rest.get("/first", soon()), first);
+  start(rest.get_part("/first", kJsonEverything, soon()), first);
   run_until([this] { return server_.requests().size() == 1; });
-  ASSERT_TRUE(run(rest.get("/second", soon())).has_value());
+  ASSERT_TRUE(run(rest.get_part("/second", kJsonEverything, soon())).has_value());
   feed.finish();
   run_until([&] { return first.has_value(); });
   // Two connections wait for use.
-  auto const late = run(rest.get("/hang", Clock::now() + 30ms));
+  auto const late = run(rest.get_part("/hang", kJsonEverything, Clock::now() + 30ms));
   ASSERT_TRUE(late.has_error());
-  ASSERT_TRUE(run(rest.get("/", soon())).has_value());
+  ASSERT_TRUE(run(rest.get_part("/", kJsonEverything, soon())).has_value());
   EXPECT_EQ(server_.requests().back().connection, 3);
   EXPECT_EQ(late.error().code, Errc::timeout);
   EXPECT_TRUE(late.error().text.starts_with(rest.server())) << late.error().text;
@@ -272,7 +289,7 @@ TEST_F(RestClientTest, TellsOfAnswersWhateverTheySay) {
   c.answered = [&] { ++answered; };
   c.unanswered = [&](TimePoint) { ++unanswered; };
   auto rest = client(c);
-  EXPECT_TRUE(run(rest.get("/", soon())).has_error());
+  EXPECT_TRUE(run(rest.get_part("/", kJsonEverything, soon())).has_error());
   EXPECT_EQ(answered, 1);
   EXPECT_EQ(unanswered, 0);
 }
@@ -285,7 +302,7 @@ TEST_F(RestClientTest, TellsOfARequestThatHearsNothingBeforeItEnds) {
   auto rest = client(c);
   TimePoint const begin = Clock::now();
   std::optional<Result<std::string>> end;
-  start(rest.get("/", Clock::now() + RestClient::kSilence + 500ms), end);
+  start(rest.get_part("/", kJsonEverything, Clock::now() + RestClient::kSilence + 500ms), end);
   run_until([&] { return !asked.empty(); });
   EXPECT_GE(Clock::now() - begin, RestClient::kSilence);
   run_until([&] { return end.has_value(); });
@@ -402,7 +419,7 @@ TEST_F(RestClientTest, AnswersWithoutEndHaveABound) {
       return answer;
     });
     auto rest = client();
-    auto const body = run(rest.get("/", soon()));
+    auto const body = run(rest.post("/", "{}", soon()));
     ASSERT_TRUE(body.has_error());
     EXPECT_EQ(body.error().code, status == 200 ? Errc::limit : Errc::server) << body.error().text;
   }

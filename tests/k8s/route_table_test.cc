@@ -391,7 +391,8 @@ class RouteTest : public test::LoopFixture {
       verdicts.rest = verdicts.tunnel = found.error();
       co_return;
     }
-    auto const got = co_await found->cluster->rest().get("/version", Clock::now() + kPatience);
+    auto const got = co_await found->cluster->rest().get_part("/version", kJsonEverything,
+                                                              Clock::now() + kPatience);
     if (got.has_error()) verdicts.rest = got.error();
     auto const dialled = co_await found->cluster->dial("shop", "web-0", DialOptions(), kPatience);
     if (dialled.has_error()) verdicts.tunnel = dialled.error();

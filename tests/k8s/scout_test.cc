@@ -152,6 +152,16 @@ TEST_F(ScoutTest, WhatHangsWhenTheNetworkIsBackBeginsAnew) {
   EXPECT_EQ(back_, 1);
 }
 
+// By the old way a patient one would wait for all of its time.
+TEST_F(ScoutTest, WhatHangsOnANetworkThatIsNoMoreBeginsAnew) {
+  std::vector<std::string> log;
+  spawn(hang(true, log));
+  poll();
+  scout_.network_changed();
+  run();
+  EXPECT_EQ(log, std::vector<std::string>{"given up"});
+}
+
 TEST_F(ScoutTest, ANewNetworkIsAskedAtOnce) {
   scout_.doubt(Clock::now());
   struct Change {

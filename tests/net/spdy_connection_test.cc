@@ -833,6 +833,8 @@ TEST_F(SpdyConnectionTest, EndsWhenThePeerBreaksTheProtocol) {
   from_server("8003000500000000");
   run();
   EXPECT_EQ(client_end, make_error_code(Errc::protocol));
+  EXPECT_EQ(client->end_detail(),
+            "a SPDY control 5 frame with 0 bytes, flags 0x00: an unknown kind");
   EXPECT_TRUE(client_wire->closed());
 }
 

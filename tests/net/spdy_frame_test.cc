@@ -171,6 +171,30 @@ TEST(SpdyFrameTest, LimitsWhatItWouldKeep) {
   expect_error("80030008 00ffffff", Errc::limit);
 }
 
+std::string fault_of(std::string_view hex) {
+  std::vector<std::byte> const input = from_hex(hex);
+  FrameParser parser;
+  std::optional<Frame> frame;
+  Bytes rest(input);
+  error_code const error = parser.next(rest, frame);
+  return error ? parser.fault() : "no fault";
+}
+
+TEST(SpdyFrameTest, NamesTheFrameThatIsWrong) {
+  EXPECT_EQ(fault_of("80030005 00000004"),
+            "a SPDY control 5 frame with 4 bytes, flags 0x00: an unknown kind");
+  EXPECT_EQ(fault_of("80030001 0101000b"),
+            "a SPDY SYN_STREAM frame with 65547 bytes, flags 0x01: at most 65546 bytes are taken");
+  EXPECT_EQ(fault_of("80030007 00000004"),
+            "a SPDY GOAWAY frame with 4 bytes, flags 0x00: a length that this kind cannot have");
+  EXPECT_EQ(fault_of("80030006 02000004"),
+            "a SPDY PING frame with 4 bytes, flags 0x02: flags that this kind cannot have");
+  EXPECT_EQ(fault_of("00000000 00000001"),
+            "a SPDY DATA frame with 1 bytes, flags 0x00: a stream 0");
+  EXPECT_EQ(fault_of("80030003 00000008 00000007 00000000"),
+            "a SPDY RST_STREAM frame of stream 7 with 8 bytes, flags 0x00: a status 0");
+}
+
 TEST(SpdyFrameTest, PassesOnIdsOutOfRange) {
   expect_frame("80030001 0000000a ffffffff 00000000 0000",
                {FrameType::syn_stream, 0, 0xffffffff, 0, ""});

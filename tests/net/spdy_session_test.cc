@@ -768,8 +768,13 @@ TEST_F(SpdySessionTest, EndsOnHeadersThatAreForbidden) {
   encoder.encode({{"streamType", "data"}}, block);
   auto const head = syn_stream_head(1, Fin::no, block.size());
   EXPECT_FALSE(server.receive(head));
+  EXPECT_EQ(server.session.fault(), "");
   EXPECT_EQ(server.receive(block), Errc::protocol);
   EXPECT_EQ(server.events(), Lines{});
+  EXPECT_EQ(server.session.fault(),
+            fmt::format("a SPDY SYN_STREAM frame of stream 1 with {} bytes, flags 0x00: a header "
+                        "that may not be",
+                        10 + block.size()));
 }
 
 TEST_F(SpdySessionTest, DecodesHeadersOfStreamsItRefuses) {
@@ -796,6 +801,9 @@ TEST_F(SpdySessionTest, LimitsAnswersThatAreNotRead) {
     sent += many.size();
   }
   EXPECT_EQ(error, Errc::limit);
+  EXPECT_EQ(server.session.fault(),
+            "a SPDY PING frame with 4 bytes, flags 0x00: more than 256 KiB wait for the peer to "
+            "read them");
   EXPECT_LT(sent, SpdySession::kMaxQueuedControl + 2 * many.size());
   // One who reads is answered for ever.
   End reader(SpdyRole::server);
@@ -852,6 +860,8 @@ TEST_F(SpdySessionTest, LimitsWhatWaitsToBeSentOnOpening) {
 
 TEST_F(SpdySessionTest, LimitsHeaderBlocks) {
   EXPECT_EQ(server.receive("80030001 0001000b"), Errc::limit);
+  EXPECT_EQ(server.session.fault(),
+            "a SPDY SYN_STREAM frame with 65547 bytes, flags 0x00: at most 65546 bytes are taken");
 }
 
 TEST_F(SpdySessionTest, PassesTheLargestFrameInPieces) {

@@ -180,7 +180,7 @@ TEST(WebSocketDecoderTest, RefusesEveryViolation) {
   EXPECT_EQ(server_told("8200"), "WebSocket: a frame of a client without a mask");
   EXPECT_EQ(client_told("0900"), "WebSocket: a control frame in fragments");
   EXPECT_EQ(client_told("0800"), "WebSocket: a control frame in fragments");
-  EXPECT_EQ(client_told("897e 007e"), "WebSocket: a control frame that is too long");
+  EXPECT_EQ(client_told("897e 007e"), "WebSocket: a control frame of more than 125 bytes");
   EXPECT_EQ(client_told("827f 8000000000000000"), "WebSocket: a frame of an impossible length");
   EXPECT_EQ(client_told("827e 007d"), "WebSocket: a length in a longer form than needed");
   EXPECT_EQ(client_told("827f 000000000000ffff"),

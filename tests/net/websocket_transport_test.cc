@@ -61,6 +61,11 @@ class WebSocketTransportTest : public test::LoopFixture {
       text += as_text(Bytes(buffer).first(got.size));
     }
   }
+  awaitable<void> read_once(Transport& transport, std::string& text) {
+    std::vector<std::byte> buffer(100);
+    IoResult const got = co_await transport.read_some(buffer);
+    text = as_text(Bytes(buffer).first(got.size));
+  }
   std::string client_reads(std::size_t size = 4096) {
     std::string text;
     run(read_all(*client_, size, text, read_end_));
@@ -252,7 +257,7 @@ TEST_F(WebSocketTransportTest, EndsWithTheCloseCode) {
   from_server("8805 03f3 62 61 64");
   EXPECT_EQ(client_reads(), "");
   EXPECT_EQ(read_end_, close_error(1011));
-  EXPECT_EQ(client_->close_reason(), "bad");
+  EXPECT_EQ(client_->end_detail(), "bad");
   EXPECT_EQ(sent(), "close1011() ");
 }
 
@@ -276,6 +281,7 @@ TEST_F(WebSocketTransportTest, ATextMessageIsAViolation) {
   from_server("8201 61 8101 62 8201 63");
   EXPECT_EQ(client_reads(), "a");
   EXPECT_EQ(read_end_, make_error_code(WebSocketErrc::text_message));
+  EXPECT_EQ(client_->end_detail(), "a text frame of 1 bytes");
   EXPECT_EQ(sent(), "close1003() ");
 }
 
@@ -284,10 +290,26 @@ TEST_F(WebSocketTransportTest, AViolationIsAnsweredWithACloseFrame) {
   from_server("8201 61 ff00");
   EXPECT_EQ(client_reads(), "a");
   EXPECT_EQ(read_end_, make_error_code(WebSocketErrc::reserved_bits));
+  EXPECT_EQ(client_->end_detail(), "a 0xf frame of 0 bytes");
   EXPECT_EQ(sent(), "close1002() ");
+}
+
+TEST_F(WebSocketTransportTest, AFrameThatIsWrongIsNamed) {
+  from_server("8201 61 89fe 0100 00000000");
+  EXPECT_EQ(client_->end_detail(), "");
+  EXPECT_EQ(client_reads(), "a");
+  EXPECT_EQ(client_->end_detail(), "a ping frame of 256 bytes");
+}
+
+// The writer may be the first who hears of it; why the tunnel ended is told all the same.
+TEST_F(WebSocketTransportTest, AWriteBehindTheEndSaysWhatItWas) {
+  from_server("8202 6162 8802 03f3");
+  std::string text;
+  run(read_once(*client_, text));
+  EXPECT_EQ(text, "ab");
   error_code result;
   run(write(*client_, "x", result));
-  EXPECT_EQ(result, asio::error::operation_aborted);
+  EXPECT_EQ(result, close_error(1011));
 }
 
 TEST_F(WebSocketTransportTest, CloseSaysSoAndEndsAPendingRead) {

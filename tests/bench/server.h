@@ -7,22 +7,14 @@
 #include <cstdint>
 #include <string>
 
-#include "tests/bench/place.h"
+#include "tests/bench/counted_place.h"
 #include "tests/bench/plain_ports.h"
 #include "tests/e2e/program.h"
 #include "tests/e2e/temp_dir.h"
 
 namespace kportal::bench {
 
-// What the API server was asked since it started, and what it holds.
-struct Counts {
-  std::uint64_t upgrades = 0;  // port-forward requests
-  std::uint64_t others = 0;    // all other requests
-  std::uint64_t pings = 0;     // answered
-  std::uint64_t tunnels = 0;   // open now
-};
-
-class BenchServer final : public Place {
+class BenchServer final : public CountedPlace {
  public:
   explicit BenchServer(std::size_t services);
 
@@ -34,7 +26,7 @@ class BenchServer final : public Place {
   std::string const& token() const { return token_; }  // of one who may do everything
   PortMap const& tcp() const { return tcp_; }
   PortMap const& tls() const { return tls_; }
-  Counts counts() const;
+  Counts counts() const override;
   pid_t pid() const { return program_.pid(); }
 
  private:

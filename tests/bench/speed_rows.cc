@@ -142,7 +142,7 @@ void measure_stall(SpeedSetting const&, Row& row) {
 SpeedSetting::SpeedSetting(bool on_cluster, std::size_t services) {
   if (on_cluster) cluster = std::make_unique<ClusterPlace>();
   if (!on_cluster) server = std::make_unique<BenchServer>(services);
-  place = on_cluster ? cluster.get() : static_cast<Place const*>(server.get());
+  place = on_cluster ? cluster.get() : static_cast<CountedPlace const*>(server.get());
   far = std::make_unique<FarPlace>(*place, 20ms);
 }
 

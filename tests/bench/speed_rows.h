@@ -32,10 +32,10 @@ struct SpeedSetting {
   SpeedSetting(bool on_cluster, std::size_t services);
 
   Sizes sizes;
-  std::unique_ptr<BenchServer> server;  // null on the cluster
-  std::unique_ptr<Place> cluster;       // null in the lab
-  Place const* place = nullptr;         // the one that is there
-  std::unique_ptr<Place> far;           // the same, every byte 10 ms late, both ways
+  std::unique_ptr<BenchServer> server;    // null on the cluster
+  std::unique_ptr<CountedPlace> cluster;  // null in the lab
+  CountedPlace const* place = nullptr;    // the one that is there
+  std::unique_ptr<Place> far;             // the same, every byte 10 ms late, both ways
   std::vector<std::unique_ptr<Tool>> tools;
   std::string program;  // ours; empty: the one that was built with the bench
 

@@ -16,6 +16,8 @@ namespace {
 
 // What is buffered in small pieces takes chunks of this size, else full ones from the pool.
 constexpr std::size_t kSmallBuffer = 4 * 1024;
+// Of one forwarded connection: data and error.
+constexpr std::size_t kStreamsOfOne = 2;
 
 }  // namespace
 
@@ -27,6 +29,7 @@ Stream::Stream(SpdyConnection& connection, StreamId id, By opener, Headers heade
       readable_(connection.executor_),
       writable_(connection.executor_) {
   connection_.streams_.emplace(id_, this);
+  connection_.stream_added();
 }
 
 Stream::~Stream() {
@@ -127,10 +130,11 @@ void Stream::drop_buffered() {
   update_full();
 }
 
-// High and low water: full at kMaxBuffered, no longer at half of it. Of a stream that has ended no
-// more can come, so it stops nobody.
+// High and low water: no longer full at half of it. Of a stream that has ended no more can come, so
+// it stops nobody.
 void Stream::update_full() {
-  bool const full = !read_end_ && buffered_ >= (full_ ? kMaxBuffered / 2 + 1 : kMaxBuffered);
+  std::size_t const most = connection_.most_buffered();
+  bool const full = !read_end_ && buffered_ >= (full_ ? most / 2 + 1 : most);
   if (full == full_) return;
   full_ = full;
   connection_.count_full(full);
@@ -370,6 +374,16 @@ void SpdyConnection::count_full(bool full) {
   if (full_streams_ != 0) return;
   end_excuse();
   resumed_.set();
+}
+
+std::size_t SpdyConnection::most_buffered() const {
+  return streams_.size() <= kStreamsOfOne ? Stream::kMaxBufferedAlone : Stream::kMaxBuffered;
+}
+
+// Who was alone has more room from now on.
+void SpdyConnection::stream_added() {
+  if (full_streams_ == 0 || streams_.size() != kStreamsOfOne + 1) return;
+  for (auto const& [id, stream] : streams_) stream->update_full();
 }
 
 void SpdyConnection::stream_opened(StreamId id, Headers headers, Fin fin) {

@@ -35,7 +35,8 @@ class DataSink {
   // now. Called from the connection's reader: it must not destroy the stream.
   virtual std::size_t take(Bytes bytes) noexcept = 0;
   // What it did not take fills the stream's buffer, so that the whole connection is not read; or
-  // does not any more. Called from the reader, from read_some() and from reset().
+  // does not any more. Called from the reader, from read_some(), from reset(), and when another
+  // stream is opened.
   virtual void buffer_full(bool full) noexcept { static_cast<void>(full); }
 };
 
@@ -48,6 +49,9 @@ class Stream {
   // Kubernetes speaks it has no flow control of its own. Reading goes on once half of it is read.
   // One read of the connection (128 KiB) may come on top.
   static constexpr std::size_t kMaxBuffered = 1024 * 1024;
+  // The same while no more than two streams are open, a data stream and its error stream: then
+  // nobody else is stopped.
+  static constexpr std::size_t kMaxBufferedAlone = 128 * 1024;
 
   ~Stream();
   Stream(Stream const&) = delete;
@@ -211,6 +215,8 @@ class SpdyConnection : private SpdyEvents {
 
   void reset(StreamId id);
   void count_full(bool full);
+  std::size_t most_buffered() const;
+  void stream_added();
 
   void stream_opened(StreamId id, Headers headers, Fin fin) override;
   void stream_replied(StreamId id, Headers headers) override;

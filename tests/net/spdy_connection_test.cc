@@ -485,11 +485,16 @@ class SpdyBackpressureTest : public SpdyConnectionTest {
     }
   }
   // The client has stopped reading, with little more than one full buffer taken in.
-  void expect_paused() {
+  void expect_paused(std::size_t full = Stream::kMaxBufferedAlone) {
     poll();
     EXPECT_TRUE(client->reading_paused());
-    EXPECT_GE(flooded, Stream::kMaxBuffered);
-    EXPECT_LT(flooded, Stream::kMaxBuffered + 512 * 1024);
+    EXPECT_GE(flooded, full);
+    EXPECT_LT(flooded, full + 512 * 1024);
+  }
+  // What others have on the same connection.
+  void share() {
+    others.push_back(open_accepted());
+    others.push_back(open_accepted());
   }
   awaitable<void> read_bytes(Stream& stream, std::size_t size) {
     std::vector<std::byte> into(size);
@@ -501,13 +506,35 @@ class SpdyBackpressureTest : public SpdyConnectionTest {
     }
   }
   std::size_t flooded = 0;
+  std::vector<std::unique_ptr<Stream>> others;
 };
 
-TEST_F(SpdyBackpressureTest, PausesWhenAStreamIsNotReadAndResumesAtHalf) {
+TEST_F(SpdyBackpressureTest, AloneAStreamIsFullSoonerAndHasMoreRoomOnceAnotherComes) {
   start();
   auto stream = open_accepted();
   spawn(flood(0));
   expect_paused();
+  auto second = open();
+  auto third = open();
+  EXPECT_FALSE(client->reading_paused());
+  poll();
+  EXPECT_TRUE(second->replied());
+  EXPECT_TRUE(third->replied());
+  expect_paused(Stream::kMaxBuffered);
+  stream.reset();
+  second.reset();
+  third.reset();
+  poll();
+  accepted.clear();
+  finish();
+}
+
+TEST_F(SpdyBackpressureTest, PausesWhenAStreamIsNotReadAndResumesAtHalf) {
+  start();
+  auto stream = open_accepted();
+  share();
+  spawn(flood(0));
+  expect_paused(Stream::kMaxBuffered);
   std::size_t const before = flooded;
   spawn(read_bytes(*stream, Stream::kMaxBuffered / 2 - 64 * 1024));
   poll();
@@ -518,6 +545,7 @@ TEST_F(SpdyBackpressureTest, PausesWhenAStreamIsNotReadAndResumesAtHalf) {
   EXPECT_GT(flooded, before);
   EXPECT_TRUE(client->reading_paused());  // full again
   stream.reset();
+  others.clear();
   poll();
   accepted[0]->reset();
   poll();
@@ -559,6 +587,7 @@ TEST_F(SpdyBackpressureTest, WaitsForAllFullStreams) {
   start();
   auto first = open_accepted();
   auto second = open_accepted();
+  share();
   spawn(flood(0));
   spawn(flood(1));
   poll();
@@ -572,6 +601,8 @@ TEST_F(SpdyBackpressureTest, WaitsForAllFullStreams) {
   second.reset();
   poll();
   EXPECT_FALSE(client->reading_paused());
+  others.clear();
+  poll();
   accepted.clear();
   finish();
 }
@@ -616,7 +647,7 @@ TEST_F(SpdyBackpressureTest, DeliversABufferThatIsFullAfterTheEnd) {
   auto wait = [&]() -> awaitable<void> { read = co_await read_all(*stream); };
   spawn(wait());
   run();
-  EXPECT_GE(read.text.size(), Stream::kMaxBuffered);
+  EXPECT_GE(read.text.size(), Stream::kMaxBufferedAlone);
   EXPECT_EQ(read.end, Errc::closed);
 }
 
@@ -641,7 +672,7 @@ TEST_F(SpdyBackpressureTest, TakesTheLargestFrameWithBoundedMemory) {
   spawn(send());
   poll();
   EXPECT_TRUE(client->reading_paused());
-  EXPECT_LT(sent, Stream::kMaxBuffered + 512 * 1024);
+  EXPECT_LT(sent, Stream::kMaxBufferedAlone + 512 * 1024);
   std::size_t received = 0;
   error_code end;
   auto wait = [&]() -> awaitable<void> {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <chrono>
 #include <optional>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -41,15 +42,19 @@ awaitable<void> drop_all(PodSocket& socket) {
   }
 }
 
+// The alphabet over and over.
+std::vector<std::byte> letters(std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<std::byte>('a' + static_cast<int>(i % 26));
+  }
+  return bytes;
+}
+
 awaitable<void> run_source(PodSocket& socket) {
+  static std::vector<std::byte> const block = letters(kReadSize);
   for (;;) {
-    Chunk chunk(kReadSize);
-    auto const room = chunk.room();
-    for (std::size_t i = 0; i < kReadSize; ++i) {
-      room[i] = static_cast<std::byte>('a' + static_cast<int>(i % 26));
-    }
-    chunk.commit(kReadSize);
-    auto const failed = co_await socket.write(std::move(chunk));
+    auto const failed = co_await socket.write(Chunk::copy_of(block));
     if (failed) co_return;
   }
 }

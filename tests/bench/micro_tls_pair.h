@@ -23,8 +23,8 @@ class TlsPair {
     client_config.ca_pem = authority->pem();
     auto const server_context = net::TlsContext::for_server(server_config);
     auto const client_context = net::TlsContext::for_client(client_config);
-    server_ = std::move(*net::TlsEngine::server(*server_context));
-    client_ = std::move(*net::TlsEngine::client(*client_context, "localhost"));
+    server_ = *net::TlsEngine::server(*server_context);
+    client_ = *net::TlsEngine::client(*client_context, "localhost");
     shake_hands();
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "config/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -54,16 +55,18 @@ Result<std::string> read_file(std::string const& path) {
                  "input"};
   }
   if (status.st_size > static_cast<off_t>(kMaxFileBytes)) return too_large();
-  std::string text(kMaxFileBytes + 1, '\0');
+  // It may grow meanwhile; one byte of room tells the end.
+  std::string text(static_cast<std::size_t>(status.st_size) + 1, '\0');
   std::size_t filled = 0;
-  while (filled < text.size()) {
+  for (;;) {
+    if (filled > kMaxFileBytes) return too_large();
+    if (filled == text.size()) text.resize(std::min(2 * filled, kMaxFileBytes + 1));
     ssize_t const got = ::read(file.get(), text.data() + filled, text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failure(errno);
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
-  if (filled > kMaxFileBytes) return too_large();
   text.resize(filled);
   text.shrink_to_fit();
   return text;

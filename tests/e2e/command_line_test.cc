@@ -56,6 +56,13 @@ TEST_F(CommandLineTest, Version) {
   EXPECT_TRUE(outcome.output.starts_with("kportal-cpp ")) << outcome.output;
 }
 
+// It tells of its start-up when it is asked to; see cmd/no_gnutls.cc.
+TEST_F(CommandLineTest, GnuTlsIsNotSetUp) {
+  ProgramOptions options;
+  options.environment = {"GNUTLS_DEBUG_LEVEL=9"};
+  EXPECT_EQ(run({"version"}, options).errors, "");
+}
+
 TEST_F(CommandLineTest, AnAnswerThatCannotBeWrittenIsAFailure) {
   ProgramOptions options;
   options.wrapper = {"sh", "-c", "exec \"$@\" >/dev/full", "sh"};

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "base/clock.h"
 #include "config/file_state.h"
 #include "config/notifier.h"
 
@@ -86,7 +85,7 @@ asio::awaitable<void> Watcher::Impl::changed() {
         co_return;
       }
     }
-    bool const notified = co_await notifier_.wait_until(on_grid(Clock::now(), kPoll));
+    bool const notified = co_await notifier_.wait_until(Clock::now() + kPoll);
     look = notified || may_differ();
   }
 }

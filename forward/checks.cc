@@ -3,32 +3,15 @@
 
 #include <algorithm>
 
-#include <boost/asio/this_coro.hpp>
+#include "base/wakeup.h"
 
 namespace kportal::forward {
+namespace {
 
-// One ping; told of each answer, whoever asked.
-struct Checks::Asking {
-  Asking(std::list<Wakeup*>& list, asio::any_io_executor const& executor)
-      : wakeup(executor), list_(list), at_(list.insert(list.end(), &wakeup)) {}
-  ~Asking() { list_.erase(at_); }
-  Asking(Asking const&) = delete;
-  Asking& operator=(Asking const&) = delete;
+// The answer to a ping is looked for this often.
+constexpr Duration kLook = std::chrono::milliseconds(50);
 
-  Wakeup wakeup;
-
- private:
-  std::list<Wakeup*>& list_;
-  std::list<Wakeup*>::iterator at_;
-};
-
-Checks::Checks(std::string id, healthcheck::Checker& checker, WorkerMachine& machine,
-               Tunnels& tunnels, Hand& hand)
-    : id_(std::move(id)), checker_(checker), machine_(machine), tunnels_(tunnels), hand_(hand) {
-  tunnels_.on_answer([this] {
-    for (Wakeup* const each : asking_) each->set();
-  });
-}
+}  // namespace
 
 // A bad port is left out by the machine.
 awaitable<void> Checks::probe(healthcheck::Ticket ticket, config::ProbeMethod method,
@@ -72,12 +55,10 @@ awaitable<void> Checks::ping(healthcheck::Ticket ticket, TimePoint deadline) {
   TimePoint const asked = Clock::now();
   auto tunnels = tunnels_.in_use();
   std::erase_if(tunnels, [](auto const& tunnel) { return tunnel->stalled(); });
-  auto const executor = co_await asio::this_coro::executor;
-  Asking asking(asking_, executor);
   for (auto const& tunnel : tunnels) tunnel->ping();
   bool answered = tunnels.empty();
-  for (bool in_time = true; !answered && in_time;) {
-    in_time = co_await asking.wakeup.wait_until(deadline);
+  for (TimePoint now = asked; !answered && now < deadline; now = Clock::now()) {
+    co_await sleep_until(std::min(deadline, now + kLook));
     for (auto const& tunnel : tunnels) {
       if (!tunnel->heard_since(asked)) continue;
       answered = true;

@@ -4,10 +4,8 @@
 // worker.
 #pragma once
 
-#include <list>
 #include <string>
 
-#include "base/wakeup.h"
 #include "forward/tunnels.h"
 #include "forward/worker_machine.h"
 #include "healthcheck/checker.h"
@@ -18,15 +16,14 @@ class Checks {
  public:
   // All outlive it.
   Checks(std::string id, healthcheck::Checker& checker, WorkerMachine& machine, Tunnels& tunnels,
-         Hand& hand);
+         Hand& hand)
+      : id_(std::move(id)), checker_(checker), machine_(machine), tunnels_(tunnels), hand_(hand) {}
 
   // Both hand the answer to the checker. One pod's good port is enough for the forward.
   awaitable<void> probe(healthcheck::Ticket ticket, config::ProbeMethod method, TimePoint deadline);
   awaitable<void> ping(healthcheck::Ticket ticket, TimePoint deadline);
 
  private:
-  struct Asking;
-
   awaitable<healthcheck::ProbeVerdict> probe_one(std::shared_ptr<Tunnel> tunnel,
                                                  config::ProbeMethod method, TimePoint deadline);
 
@@ -35,7 +32,6 @@ class Checks {
   WorkerMachine& machine_;
   Tunnels& tunnels_;
   Hand& hand_;
-  std::list<Wakeup*> asking_;  // of pings that wait for an answer
 };
 
 }  // namespace kportal::forward

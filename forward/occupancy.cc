@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 namespace kportal::forward {
 
@@ -13,7 +12,7 @@ void Occupancy::enter(ConnectionId connection, TunnelId tunnel, TimePoint now) {
   at->second.tunnel = tunnel;
   Load& load = loads_[tunnel];
   if (++load.connections == 2) load.shared_since = now;
-  set_busy(connection, at->second, now, kYoung);
+  set_busy(connection, at->second, now + kYoung);
 }
 
 void Occupancy::leave(ConnectionId connection) {
@@ -29,15 +28,7 @@ void Occupancy::leave(ConnectionId connection) {
 
 bool Occupancy::moved(ConnectionId connection, TimePoint now) {
   auto const at = connections_.find(connection);
-  if (at == connections_.end()) return false;
-  Connection& it = at->second;
-  bool const begins = set_busy(connection, it, now, kActive);
-  bool const lasts = !it.lasting && now - it.busy_since >= kLasting;
-  if (lasts) {
-    it.lasting = true;
-    ++lasting_;
-  }
-  return begins || lasts;
+  return at != connections_.end() && set_busy(connection, at->second, now + kActive);
 }
 
 void Occupancy::full(ConnectionId connection, bool is_full, TimePoint now) {
@@ -90,8 +81,7 @@ TimePoint Occupancy::overdue_at(Connection const& connection) const {
   return std::max(connection.full_since, load.shared_since) + kMayBlock;
 }
 
-bool Occupancy::set_busy(ConnectionId id, Connection& connection, TimePoint now, Duration span) {
-  TimePoint const until = now + span;
+bool Occupancy::set_busy(ConnectionId id, Connection& connection, TimePoint until) {
   if (until <= connection.busy_until) return false;
   Load& load = loads_.at(connection.tunnel);
   auto node = busy_ends_.extract({connection.busy_until, id});
@@ -101,16 +91,13 @@ bool Occupancy::set_busy(ConnectionId id, Connection& connection, TimePoint now,
     busy_ends_.insert(std::move(node));
     return false;
   }
-  connection.busy_since = now;
   busy_ends_.insert({until, id});
   ++load.busy;
   return true;
 }
 
-void Occupancy::end_busy(ConnectionId id, Connection& connection) {
-  if (busy_ends_.erase({connection.busy_until, id}) == 0) return;
-  if (std::exchange(connection.lasting, false)) --lasting_;
-  --loads_.at(connection.tunnel).busy;
+void Occupancy::end_busy(ConnectionId id, Connection const& connection) {
+  if (busy_ends_.erase({connection.busy_until, id}) != 0) --loads_.at(connection.tunnel).busy;
 }
 
 }  // namespace kportal::forward

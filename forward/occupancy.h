@@ -24,8 +24,6 @@ class Occupancy {
   // (product contract, section 4).
   static constexpr Duration kYoung = std::chrono::seconds(1);
   static constexpr Duration kActive = std::chrono::seconds(5);
-  // Bytes that move for so long are no short exchange.
-  static constexpr Duration kLasting = std::chrono::milliseconds(250);
   // A full buffer stops its whole tunnel. While it blocks another connection there, it may for so
   // long.
   static constexpr Duration kMayBlock = std::chrono::seconds(5);
@@ -43,7 +41,7 @@ class Occupancy {
   // Nothing if it is on none.
   void leave(ConnectionId connection);
   // A byte of it passed. Who tells need not do so more often than four times a second.
-  // True: it was not busy, or it is lasting from now on.
+  // True: it was not busy.
   bool moved(ConnectionId connection, TimePoint now);
   // What came for it fills its buffer, or does not any more.
   void full(ConnectionId connection, bool is_full, TimePoint now);
@@ -51,8 +49,7 @@ class Occupancy {
   // Forgets who is not busy any more. What follows is as of the last call.
   void settle(TimePoint now);
   Load of(TunnelId tunnel) const;
-  // Somebody is busy and has moved bytes for kLasting.
-  bool anyone_lasting() const { return lasting_ != 0; }
+  bool anyone_busy() const { return !busy_ends_.empty(); }
   // A connection that has blocked others for too long at `now`; each is told of once.
   std::optional<ConnectionId> overdue(TimePoint now);
   // When settle() or overdue() have something to say.
@@ -61,21 +58,18 @@ class Occupancy {
  private:
   struct Connection {
     TunnelId tunnel = 0;
-    TimePoint busy_since{};
     TimePoint busy_until{};
-    bool lasting = false;
     TimePoint full_since = kNever;
     bool told = false;  // of its being overdue
   };
 
-  bool set_busy(ConnectionId id, Connection& connection, TimePoint now, Duration span);
-  void end_busy(ConnectionId id, Connection& connection);
+  bool set_busy(ConnectionId id, Connection& connection, TimePoint until);
+  void end_busy(ConnectionId id, Connection const& connection);
   TimePoint overdue_at(Connection const& connection) const;
 
   std::map<ConnectionId, Connection> connections_;
   std::map<TunnelId, Load> loads_;  // of tunnels with connections
   std::set<std::pair<TimePoint, ConnectionId>> busy_ends_;
-  std::size_t lasting_ = 0;  // of these
   std::set<ConnectionId> full_;
 };
 

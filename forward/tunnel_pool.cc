@@ -181,7 +181,7 @@ std::vector<TunnelId> TunnelPool::free(TimePoint now) const {
 bool TunnelPool::in_demand(TimePoint now) const {
   auto const up = all(State::up);
   if (up.empty()) return false;
-  return occupancy_.anyone_lasting() || !held_.empty() || std::ranges::any_of(up, [&](TunnelId id) {
+  return occupancy_.anyone_busy() || !held_.empty() || std::ranges::any_of(up, [&](TunnelId id) {
            return tunnels_.at(id).late || is_stalled(id, now);
          });
 }
@@ -200,7 +200,7 @@ std::vector<TunnelId> TunnelPool::superfluous(TimePoint now) {
       tunnel.unused_since = kNever;
     } else if (tunnel.unused_since == kNever) {
       tunnel.unused_since = now;
-    } else if (now >= on_grid(tunnel.unused_since, kKeepExtra)) {
+    } else if (now - tunnel.unused_since >= kKeepExtra) {
       ids.push_back(id);
     }
   }
@@ -314,9 +314,7 @@ TimePoint TunnelPool::deadline() const {
   }
   for (auto const& [id, tunnel] : tunnels_) {
     if (tunnel.state != State::up) continue;
-    if (tunnel.unused_since != kNever) {
-      due = std::min(due, on_grid(tunnel.unused_since, kKeepExtra));
-    }
+    if (tunnel.unused_since != kNever) due = std::min(due, tunnel.unused_since + kKeepExtra);
     if (tunnel.writing_since == kNever) continue;
     due = std::min(due, std::max(tunnel.writing_since, settled_) + kWriteStall);
   }

@@ -95,9 +95,8 @@ class TunnelPool {
   // Draining tunnels without connections: to be closed and removed.
   std::vector<TunnelId> drained() const;
 
-  // A connection is lasting, or one waits although tunnels are up, or a tunnel is stalled or late:
-  // a tunnel that is free should be at hand. For a short exchange none should: it costs the server
-  // and us far more than that does.
+  // A connection is busy, or waits although tunnels are up, or a tunnel is stalled or late: a
+  // tunnel that is free should be at hand.
   bool in_demand(TimePoint now) const;
   // Tunnels that stand beside another one of their place and have been of no use for kKeepExtra:
   // no connections, and not the one that should be at hand.

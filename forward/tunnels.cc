@@ -18,7 +18,6 @@ Tunnels::Tunnels(asio::any_io_executor executor, WorkerMachine& machine, Phases&
 void Tunnels::add(std::shared_ptr<Tunnel> tunnel) {
   TunnelId const id = tunnel->id();
   tunnel->connection()->on_answer_late([this, id](bool late) { answer_late(id, late); });
-  tunnel->connection()->on_answer(tell_answer_);
   auto const task = tasks_.spawn(run(tunnel));
   tunnels_.emplace(id, Running{std::move(tunnel), task});
 }

@@ -5,10 +5,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "base/task_group.h"
@@ -37,8 +35,6 @@ class Tunnels {
   Tunnels(asio::any_io_executor executor, WorkerMachine& machine, Phases& phases,
           config::Reliability const& reliability, Hand& hand);
 
-  // Called when an answer to a ping came by any of them; once, before the first is added.
-  void on_answer(std::function<void()> tell) { tell_answer_ = std::move(tell); }
   // Runs it from now on; the machine knows it already.
   void add(std::shared_ptr<Tunnel> tunnel);
   // Null if it has ended.
@@ -80,7 +76,6 @@ class Tunnels {
   Phases& phases_;
   config::Reliability const& reliability_;
   Hand& hand_;
-  std::function<void()> tell_answer_;
   std::map<TunnelId, Running> tunnels_;
   std::uint32_t next_request_ = 0;
   TaskGroup tasks_;  // one a tunnel, ending with it

@@ -47,27 +47,21 @@ void Watchdog::set_period(Duration period) {
 
 awaitable<void> Watchdog::run() {
   TimePoint due = Clock::now();
-  window_begin_ = due;
-  worked_before_ = worked();
-  for (;;) {
+  TimePoint before = due;
+  Duration worked_before = worked();
+  for (Duration step = kBusyBeat;;) {
     TimePoint const now = Clock::now();
     last_beat_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     judge(now - due);
     if (look_) look_();
-    due = was_busy(now) ? now + kBusyBeat : on_grid(now, kBeat);
+    Duration const work = worked();
+    bool const busy = (work - worked_before) * kIdle > now - before;
+    step = busy ? kBusyBeat : std::min(step * 2, kBeat);
+    worked_before = work;
+    before = now;
+    due = now + step;
     co_await sleep_until(due);
   }
-}
-
-// In the last window: what an idle program does now and then is short, and is no reason to beat.
-bool Watchdog::was_busy(TimePoint now) {
-  Duration const window = now - window_begin_;
-  if (window < kWindow) return busy_;
-  Duration const work = worked();
-  busy_ = (work - worked_before_) * kIdle > window;
-  worked_before_ = work;
-  window_begin_ = now;
-  return busy_;
 }
 
 void Watchdog::judge(Duration late) {

@@ -35,20 +35,6 @@ std::string words(Duration span) {
   return fmt::format("{}m", ms / 60'000);
 }
 
-// One of these differs from the next in all its bits (the end of splitmix64).
-std::uint64_t mixed(std::uint64_t number) {
-  number += 0x9e3779b97f4a7c15;
-  number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9;
-  number = (number ^ (number >> 27)) * 0x94d049bb133111eb;
-  return number ^ (number >> 31);
-}
-
-// From -200 to 200.
-int age_spread(std::uint64_t seed) {
-  constexpr int kMost = 10 * kAgeSpreadPercent;
-  return static_cast<int>(mixed(seed) % (2 * kMost + 1)) - kMost;
-}
-
 bool is_excusable(Reason reason) {
   return reason == Reason::unauthorized || reason == Reason::forbidden ||
          reason == Reason::not_found;
@@ -109,7 +95,6 @@ void HealthTracker::mark_connected(Generation generation, std::string pod, Evide
   generation_ = generation;
   pod_ = std::move(pod);
   connected_at_ = now;
-  age_spread_ = age_spread(last_ticket_ + generation);
   newest_byte_ = now;
   last_life_ = now;
   bytes_came_ = false;
@@ -175,7 +160,7 @@ void HealthTracker::update_settings(config::HealthCheck settings, TimePoint now)
   bool const other_method = settings.method != settings_.method;
   settings_ = settings;
   if (!connected_) return;
-  next_verdict_ = std::min(next_verdict_, on_grid(now, settings_.interval));
+  next_verdict_ = std::min(next_verdict_, now + settings_.interval);
   if (other_method && probes()) doubt_ = now;
 }
 
@@ -343,7 +328,7 @@ void HealthTracker::give_up_overdue(TimePoint now, Actions& out) {
 
 void HealthTracker::seek_verdict(TimePoint now, Actions& out) {
   last_check_ = now;
-  next_verdict_ = on_grid(now, settings_.interval);
+  next_verdict_ = now + settings_.interval;
   if (std::exchange(bytes_came_, false)) return;
   bool const unready = !evidence_.pod_ready && !evidence_.accepted_connection_open;
   if (!probes() && unready && !suspect_) {
@@ -387,7 +372,7 @@ TimePoint HealthTracker::probe_due() const {
   if (port_bad_) {
     at = std::min(at, next_retry_);
   } else if (settings_.pod_probe > milliseconds(0) && was_active_) {
-    at = std::min(at, on_grid(last_good_, settings_.pod_probe));
+    at = std::min(at, last_good_ + settings_.pod_probe);
   }
   return at == kNever ? at : std::max(at, probe_not_before_);
 }
@@ -491,7 +476,8 @@ std::optional<std::string> HealthTracker::staleness(TimePoint now) const {
   TimePoint const since =
       evidence_.tunnel_since == TimePoint{} ? connected_at_ : evidence_.tunnel_since;
   TimePoint const traffic = std::max(evidence_.last_traffic, since);
-  if (now - since > too_old() && now - traffic > max_idle) {
+  Duration const max_age = settings_.max_connection_age;
+  if (max_age > Duration::zero() && now - since > max_age && now - traffic > max_idle) {
     return fmt::format("the tunnel is {} old and had no traffic for {}", words(now - since),
                        words(now - traffic));
   }
@@ -501,11 +487,6 @@ std::optional<std::string> HealthTracker::staleness(TimePoint now) const {
     return fmt::format("no proof of life for {}", words(silence));
   }
   return std::nullopt;
-}
-
-Duration HealthTracker::too_old() const {
-  Duration const age = settings_.max_connection_age;
-  return age == Duration::zero() ? Duration::max() : age + age / 1000 * age_spread_;
 }
 
 void HealthTracker::change(Status status, Reason reason, std::string message, TimePoint now,

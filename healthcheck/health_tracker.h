@@ -109,9 +109,6 @@ inline constexpr Duration kExcuseAfterActive = std::chrono::seconds(30);
 inline constexpr Duration kMaxRetry = std::chrono::seconds(30);
 // Doubts closer together than this share a probe.
 inline constexpr Duration kDoubtGap = std::chrono::seconds(1);
-// Tunnels that came up together do not grow old together: the age that is too much differs from one
-// to the next by up to this much of it, either way.
-inline constexpr int kAgeSpreadPercent = 20;
 // An answer is expected by its deadline; after this much more its absence is the answer.
 inline constexpr Duration kAnswerSlack = std::chrono::milliseconds(100);
 // A deadline noticed this late means that the loop itself stood still, and the answer may wait
@@ -200,7 +197,6 @@ class HealthTracker {
   void probe_if_due(TimePoint now, Actions& out);
   void start_probe(bool confirming, TimePoint now, Actions& out);
   std::optional<std::string> staleness(TimePoint now) const;
-  Duration too_old() const;
   void become_stale(TimePoint now, Actions& out);
   bool in_grace(TimePoint now) const;
   bool outlived_grace(TimePoint now) const;
@@ -227,7 +223,6 @@ class HealthTracker {
   bool suspect_ = false;  // connected, but a ping went unanswered
   Generation generation_ = 0;
   TimePoint connected_at_{};
-  int age_spread_ = 0;         // of this tunnel, per mille
   Generation told_stale_ = 0;  // the last that was
   Evidence evidence_;
   TimePoint last_life_{};    // of the tunnel, as far as known

@@ -255,7 +255,7 @@ void ClusterPool::look_for_sleep() {
 
 awaitable<void> ClusterPool::sweep() {
   for (;;) {
-    co_await sleep_until(on_grid(Clock::now(), kSweep));
+    co_await sleep_until(Clock::now() + kSweep);
     forget_unasked();
     auto const files = files_in_use();
     std::erase_if(parsed_, [&](auto const& entry) {

@@ -247,13 +247,10 @@ MutableBytes SpdyConnection::read_buffer() {
 }
 
 void SpdyConnection::receive(Bytes bytes) {
-  bool const awaited = session_.awaits_answer();
   error_code const error = session_.receive(bytes, Clock::now(), *this);
   to_write_.set();
   if (error) end(error);
   look_if_late();
-  if (std::exchange(asked_, false) && tell_answer_) tell_answer_();
-  if (awaited) changed_.cancel();  // run() was about to look whether the answer is late
   expect_deadline();
 }
 
@@ -358,7 +355,6 @@ void SpdyConnection::set_keepalive(Duration ping_interval, Duration ping_timeout
 }
 
 void SpdyConnection::ping() {
-  asked_ = true;
   session_.ping(Clock::now());
   to_write_.set();
   expect_deadline();

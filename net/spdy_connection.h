@@ -152,8 +152,6 @@ class SpdyConnection : private SpdyEvents {
   // Called when the answer to a PING is late while one could come (SpdySession::answer_late), and
   // when a byte came after all. It must not destroy the connection. Not called for its end.
   void on_answer_late(std::function<void(bool late)> tell) { tell_late_ = std::move(tell); }
-  // Called when the first byte came after a ping(), within the receiving of it: likewise.
-  void on_answer(std::function<void()> tell) { tell_answer_ = std::move(tell); }
 
   // Runs until the connection is over and says why: the transport's error, eof, Errc::going_away,
   // Errc::protocol, Errc::limit (a bound of FrameParser, HeaderDecoder or SpdySession),
@@ -241,8 +239,6 @@ class SpdyConnection : private SpdyEvents {
   bool excused_ = false;  // an overdue answer was given more time
   bool late_ = false;     // as it was told
   std::function<void(bool)> tell_late_;
-  bool asked_ = false;  // by ping(), and no byte came since
-  std::function<void()> tell_answer_;
 
   std::array<std::byte, kSmallRead> small_{};
   std::unique_ptr<std::byte[]> large_;

@@ -330,7 +330,7 @@ TimePoint SpdySession::deadline() const {
   if (pinged_ && !looked_) return *pinged_ + std::min(kLate, keepalive_.timeout / 2);
   if (pinged_) return *pinged_ + keepalive_.timeout;
   if (keepalive_.interval == Duration::zero()) return kNever;
-  return on_grid(quiet_since_, keepalive_.interval);
+  return quiet_since_ + keepalive_.interval;
 }
 
 void SpdySession::postpone(TimePoint now) {

@@ -41,7 +41,7 @@ class SpdyEvents {
 };
 
 struct SpdyKeepalive {
-  // A PING after this long without a byte from the peer, or a little sooner (on_grid); zero = never.
+  // A PING after this long without a byte from the peer; zero = never.
   Duration interval{};
   // No byte for this long after a PING is Errc::ping_timeout; zero = wait for ever.
   Duration timeout{};

@@ -210,8 +210,8 @@ TEST_F(RefreshTest, FiftyAtOnceGoThroughTheGate) {
     lines.push_back(fmt::format("resource: pod/solo, port: 8080, localPort: auto, alias: f{}", i));
   }
   Program program =
-      up(lines, fmt::format("healthCheck: {{ method: tcp-dial, interval: 300ms, maxIdleTime: {}, "
-                            "maxConnectionAge: 500ms }}\n",
+      up(lines, fmt::format("healthCheck: {{ method: tcp-dial, interval: 300ms, maxIdleTime: "
+                            "500ms, maxConnectionAge: {} }}\n",
                             kSanitized ? "10s" : "2s"));
   for (std::size_t i = 0; i < kForwards; ++i) {
     ASSERT_NE(active_port(program, fmt::format("f{}:auto", i)), 0);

@@ -20,11 +20,9 @@ class SpareTest : public WorkerMachineTest {
     accept(id);
     return only<PlaceConnection>().tunnel;
   }
-  // One that takes the first tunnel, and the dial of the spare that it causes in time.
+  // One that takes the first tunnel, and the dial of the spare that it causes.
   TunnelId busy_and_spare(ConnectionId id) {
     placed(id);
-    pass(Occupancy::kLasting);
-    move(id);
     return only<Dial>().tunnel;
   }
   void move(ConnectionId id) { machine_.moved(id, now_), take(); }
@@ -73,12 +71,6 @@ TEST_F(SpareTest, AnIdleForwardHasOneTunnel) {
 TEST_F(SpareTest, ABusyConnectionHasASpareDialledSilently) {
   TunnelId const first = serving();
   EXPECT_EQ(placed(1), first);
-  move(1);
-  pass(249ms);
-  move(1);
-  EXPECT_TRUE(all<Dial>().empty());
-  pass(1ms);
-  move(1);
   TunnelId const spare = only<Dial>().tunnel;
   EXPECT_EQ(only<Dial>().choice.pod, "a");
   dialled(spare);
@@ -87,34 +79,6 @@ TEST_F(SpareTest, ABusyConnectionHasASpareDialledSilently) {
   EXPECT_EQ(machine_.pool().primary(), first);
   EXPECT_EQ(placed(2), spare);
   EXPECT_EQ(all<Dial>().size(), 1u);
-}
-
-TEST_F(SpareTest, AShortConnectionCostsNoTunnel) {
-  TunnelId const first = serving();
-  for (ConnectionId id = 1; id < 100; ++id) {
-    EXPECT_EQ(placed(id), first);
-    EXPECT_TRUE(all<Dial>().empty());
-    move(id);
-    pass(5ms);
-    move(id);
-    EXPECT_TRUE(actions_.empty());
-    pass(2s);  // the client's end of stream is kept back for so long
-    EXPECT_TRUE(actions_.empty());
-    left(id, first);
-  }
-  pass(1min);
-  EXPECT_TRUE(actions_.empty());
-}
-
-TEST_F(SpareTest, ASecondConnectionBesideABusyOneHasItDialledAtOnce) {
-  TunnelId const first = serving();
-  EXPECT_EQ(placed(1), first);
-  pass(10ms);
-  accept(2);
-  EXPECT_TRUE(all<PlaceConnection>().empty());
-  TunnelId const spare = only<Dial>().tunnel;
-  dialled(spare);
-  EXPECT_EQ(only<PlaceConnection>().tunnel, spare);
 }
 
 TEST_F(SpareTest, ANewConnectionWaitsForTheOneThatIsDialled) {
@@ -145,9 +109,6 @@ class NotHoldingSpareTest : public WorkerMachineTest {
 TEST_F(NotHoldingSpareTest, WithoutHoldingItWaitsForASpareAllTheSame) {
   serving();
   accept(1);
-  now_ += Occupancy::kLasting;
-  machine_.moved(1, now_);
-  take();
   TunnelId const spare = only<Dial>().tunnel;
   accept(2);
   EXPECT_TRUE(actions_.empty());
@@ -203,7 +164,7 @@ TEST_F(SpareTest, AConnectionThatMovesNothingIsNoReasonForATunnelOfOnesOwn) {
   TunnelId const first = serving();
   TunnelId const spare = busy_and_spare(1);
   dialled(spare);
-  pass(5s);
+  pass(1s);
   EXPECT_EQ(placed(2), spare);       // it is emptier,
   EXPECT_TRUE(all<Dial>().empty());  // but the first one is free, too
   EXPECT_EQ(machine_.pool().free(now_), std::vector<TunnelId>{first});
@@ -228,9 +189,6 @@ TEST_F(SpareTest, AnIdleConnectionThatBeginsToMoveHasASpareDialled) {
   pass(2s);
   machine_.set_max_tunnels(2);
   EXPECT_TRUE(all<Dial>().empty());
-  move(1);
-  EXPECT_TRUE(all<Dial>().empty());
-  pass(250ms);
   move(1);
   EXPECT_EQ(all<Dial>().size(), 1u);
 }
@@ -334,8 +292,6 @@ TEST_F(SpareTest, SparesLeaveRoomInTheBudgetForALoss) {
   std::vector<TunnelId> tunnels{serving()};
   std::size_t dials = 1;
   placed(1);
-  pass(Occupancy::kLasting);
-  move(1);
   while (!all<Dial>().empty()) {
     // Spares that the server ends at once, though they lived.
     ++dials;
@@ -730,8 +686,6 @@ TEST_F(SpreadTest, TheNumberOfTunnelsIsTheSumOverThePods) {
   std::string pods;
   for (ConnectionId id = 1; id <= 3; ++id) pods += machine_.pool().find(placed(id))->pod;
   EXPECT_EQ(pods, "abc");
-  pass(Occupancy::kLasting);
-  move(1);
   TunnelId const spare = only<Dial>().tunnel;
   dialled(spare);
   EXPECT_EQ(placed(4), spare);

@@ -237,9 +237,9 @@ TEST_F(CheckerTest, AllErrorsAreThoseInErrorOrStale) {
 TEST_F(CheckerTest, StaleIsAStatusAndAFact) {
   add("a");
   checker_.mark_connected("a", 1, "web-1");
-  advance(std::chrono::minutes(31));
+  advance(std::chrono::minutes(26));
   EXPECT_THAT(words(), ElementsAre("a Starting", "a Active", "a Stale", "a is stale"));
-  EXPECT_THAT(checker_.all_errors(), ElementsAre(Pair("a", testing::HasSubstr("m old"))));
+  EXPECT_THAT(checker_.all_errors(), ElementsAre(Pair("a", testing::HasSubstr("25m old"))));
 }
 
 TEST_F(CheckerTest, UnregisteredIsForgotten) {

@@ -33,9 +33,8 @@ class Scenario {
   bool pings_answered = true;
   Evidence evidence;
 
-  explicit Scenario(config::HealthCheck settings = {}, Status initial = Status::starting,
-                    std::uint64_t first_ticket = 0)
-      : settings_(settings), tracker_(settings, initial, first_ticket, now_, actions_) {
+  explicit Scenario(config::HealthCheck settings = {}, Status initial = Status::starting)
+      : settings_(settings), tracker_(settings, initial, 0, now_, actions_) {
     take();
   }
 

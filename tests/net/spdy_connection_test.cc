@@ -994,29 +994,6 @@ TEST_F(SpdyConnectionTest, TellsOfALateAnswerOnce) {
   EXPECT_EQ(client_end, make_error_code(Errc::ping_timeout));
 }
 
-TEST_F(SpdyConnectionTest, TellsOfTheAnswerToAPingThatWasAskedForOnce) {
-  connect(pinging(1h, 1h));
-  start_client();
-  start_server();
-  int told = 0;
-  client->on_answer([&] {
-    if (++told == 2) client->close();
-  });
-  poll();
-  EXPECT_EQ(told, 0);
-  client->ping();
-  poll();
-  EXPECT_EQ(told, 1);
-  auto stream = open_accepted();  // its reply is no answer
-  EXPECT_EQ(told, 1);
-  stream.reset();
-  accepted.clear();
-  poll();
-  client->ping();
-  run();
-  EXPECT_EQ(told, 2);
-}
-
 TEST_F(SpdyConnectionTest, ABlockedWriteIsNoDeadPeer) {
   connect(pinging(1ms, 40ms));
   client_wire->block_writes(true);

@@ -675,17 +675,6 @@ TEST_F(SpdySessionTest, AnyByteIsAnAnswer) {
                                 "800300060000000400000003"});
 }
 
-// Many tunnels wake the loop together, none later than it should; an answer's time is exact.
-TEST_F(SpdySessionTest, AsksOnTheGridAndWaitsExactly) {
-  End end(SpdyRole::client, {5s, 3s});
-  EXPECT_FALSE(end.session.receive(from_hex("80"), kStart + 1234ms, end.log));
-  EXPECT_EQ(end.session.deadline(), kStart + 6s);
-  EXPECT_FALSE(end.session.tick(kStart + 6007ms, SpdySession::Answers::possible));
-  EXPECT_EQ(end.session.deadline(), kStart + 7007ms);
-  EXPECT_FALSE(end.session.tick(kStart + 7007ms, SpdySession::Answers::possible));
-  EXPECT_EQ(end.session.deadline(), kStart + 9007ms);
-}
-
 TEST_F(SpdySessionTest, GivesAnAnswerTimeWhileNoneCanCome) {
   End end(SpdyRole::client, {5s, 3s});
   EXPECT_FALSE(end.session.tick(kStart + 5s, SpdySession::Answers::impossible));

@@ -92,7 +92,6 @@ TEST_F(SpeedTest, Idle) {
   if (kSanitized) GTEST_SKIP() << "its waits cannot be counted";
   measure(&measure_start_very_many);
   EXPECT_GT(value("idle: all wake-ups: kportal-cpp"), 0);
-  EXPECT_LE(value("idle: timer wake-ups: kportal-cpp"), kMany);
 }
 
 }  // namespace

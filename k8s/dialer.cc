@@ -55,10 +55,10 @@ awaitable<Result<Answer>> read_answer(net::Transport& transport) {
     answer.early = as_text(rest);
     co_return answer;
   }
-  auto reader = net::BodyReader::of(answer.head, Dialer::kMaxRefusal);
+  auto reader = net::BodyReader::of(answer.head, kMaxRefusal);
   if (reader.has_error()) co_return answer;  // the status says enough
   auto const executor = co_await asio::this_coro::executor;
-  net::CloseTimer const timer(executor, transport, Clock::now() + Dialer::kRefusalTime);
+  net::CloseTimer const timer(executor, transport, Clock::now() + kRefusalTime);
   bool broken = reader->feed(rest).has_error();
   while (!broken && !reader->complete() && !reader->truncated()) {
     auto const [error, n] = co_await transport.read_some(chunk.room());

@@ -41,10 +41,6 @@ struct Tunnel {
 
 class Dialer {
  public:
-  // The body of a refusal that is read for its message.
-  static constexpr std::size_t kMaxRefusal = 64 * 1024;
-  // How long it is waited for: without it the status still says what is to be done.
-  static constexpr Duration kRefusalTime = std::chrono::seconds(2);
   // What a server asks one dial to wait (Retry-After) holds for all, but not for longer than this:
   // a kubelet that has enough speaks for one node only.
   static constexpr Duration kMaxSharedWait = std::chrono::seconds(5);

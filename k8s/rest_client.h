@@ -80,11 +80,8 @@ class RestClient {
  public:
   // How long resolved addresses are used, unless a connection fails before.
   static constexpr std::chrono::seconds kAddressLife{60};
-  // An answer that is taken whole, and what is read of a refusal for its message.
+  // An answer that is taken whole.
   static constexpr std::size_t kMaxAnswer = 16 * 1024 * 1024;
-  static constexpr std::size_t kMaxRefusal = 64 * 1024;
-  // How long the body of a refusal is waited for: its status says the most.
-  static constexpr std::chrono::seconds kRefusalTime{2};
   static constexpr std::uint64_t kNoBound = ~std::uint64_t{0};
   // A request without an answer for this long is told of, and goes on.
   static constexpr std::chrono::seconds kSilence{2};
@@ -133,6 +130,11 @@ class RestClient {
   TimePoint resolved_{};
   bool fresh_ = false;
 };
+
+// Of the body of a refusal, of a request or of a tunnel: what is read of it for its message, and
+// how long it is waited for. Without it the status still says what is to be done.
+inline constexpr std::size_t kMaxRefusal = 64 * 1024;
+inline constexpr std::chrono::seconds kRefusalTime{2};
 
 // What an answer that is not 2xx means: 401 unauthorized, 403 forbidden, 404 not_found, 410 gone,
 // all else server, with the Status's message, the title of a web page, or the first KiB of the

@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 
+#include "k8s/rest_client.h"
 #include "net/websocket.h"
 #include "tests/k8s/http_server.h"
 #include "tests/support/certificates.h"
@@ -268,7 +269,7 @@ TEST_F(DialerTest, ARefusalIsOneAlsoWhereItsBodyDoesNotEnd) {
   ASSERT_FALSE(tunnel);
   EXPECT_EQ(tunnel.error().code, Errc::server);
   EXPECT_THAT(tunnel.error().text, HasSubstr("slow down (HTTP 429)"));
-  EXPECT_GE(Clock::now() - began, Dialer::kRefusalTime);
+  EXPECT_GE(Clock::now() - began, kRefusalTime);
 }
 
 TEST_F(DialerTest, ARefusalIsOneAlsoWhereTheDialsTimeEndsInItsBody) {

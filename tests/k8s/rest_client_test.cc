@@ -143,7 +143,7 @@ TEST_F(RestClientTest, ARefusalIsOneAlsoWhereItsBodyDoesNotEnd) {
   auto const body = run(rest.get_part("/", kJsonEverything, Clock::now() + 1h));
   ASSERT_TRUE(body.has_error());
   EXPECT_EQ(body.error().code, Errc::forbidden);
-  EXPECT_GE(Clock::now() - begin, RestClient::kRefusalTime);
+  EXPECT_GE(Clock::now() - begin, kRefusalTime);
 }
 
 TEST_F(RestClientTest, TooManyRequestsCarryTheirWait) {

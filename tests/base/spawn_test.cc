@@ -16,6 +16,7 @@
 #include <gmock/gmock.h>
 
 #include "base/wakeup.h"
+#include "tests/support/few_descriptors.h"
 #include "tests/support/loop_fixture.h"
 
 namespace kportal {
@@ -154,32 +155,12 @@ TEST_F(SpawnTest, TellsWhyNothingStarted) {
   EXPECT_EQ(result_of(command).error(), boost::system::errc::executable_format_error);
 }
 
-// While it lives this process gets no more than so many descriptors.
-class FewDescriptors {
- public:
-  explicit FewDescriptors(int count) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    std::vector<int> taken;
-    for (int i = 0; i <= count; ++i) taken.push_back(::dup(STDIN_FILENO));
-    for (int const each : taken) ::close(each);
-    rlimit few = before_;
-    few.rlim_cur = static_cast<rlim_t>(taken.back());
-    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-  }
-  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  FewDescriptors(FewDescriptors const&) = delete;
-  FewDescriptors& operator=(FewDescriptors const&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 // Not even for a moment: it may use up what is good for one time.
 TEST_F(SpawnTest, WithoutDescriptorsNothingIsStarted) {
   int count = 0;
   for (; count < 20; ++count) {
     long const before = faults_of_children();
-    FewDescriptors const few(count);
+    test::FewDescriptors const few(count);
     auto const end = result_of(shell("exit 0"));
     if (end) break;
     EXPECT_EQ(end.error(), boost::system::errc::too_many_files_open);

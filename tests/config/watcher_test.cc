@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <functional>
 #include <optional>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "tests/config/support.h"
+#include "tests/support/few_descriptors.h"
 #include "tests/support/loop_fixture.h"
 
 namespace kportal::config {
@@ -83,31 +83,12 @@ TEST_F(WatcherTest, ReportsARenameOver) {
   EXPECT_LT(time_to_report(watcher, [&] { write_file(file_, "three"); }), kPromptly);
 }
 
-// While it lives this process gets no more descriptors.
-class NoDescriptors {
- public:
-  NoDescriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    int const next = ::dup(STDIN_FILENO);
-    ::close(next);
-    rlimit none = before_;
-    none.rlim_cur = static_cast<rlim_t>(next);
-    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  }
-  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  NoDescriptors(NoDescriptors const&) = delete;
-  NoDescriptors& operator=(NoDescriptors const&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(WatcherTest, ReportsAgainWhatCouldNotBeRead) {
   Watcher watcher(executor(), {file_});
-  std::optional<NoDescriptors> shortage;
+  std::optional<test::FewDescriptors> shortage;
   time_to_report(watcher, [&] {
     write_file(file_, "two");
-    shortage.emplace();
+    shortage.emplace(0);
   });
   // Nothing about the file itself changes any more.
   EXPECT_LT(time_to_report(watcher, [&] { shortage.reset(); }), std::chrono::seconds(10));

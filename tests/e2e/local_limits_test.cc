@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scene.h"
+#include "tests/support/listening_socket.h"
 
 namespace kportal::test {
 namespace {
@@ -54,13 +55,7 @@ int listening_socket_of(pid_t pid, std::uint16_t port) {
   for (int fd = 3; process >= 0 && fd < 200; ++fd) {
     int const ours = static_cast<int>(::syscall(SYS_pidfd_getfd, process, fd, 0));
     if (ours < 0) continue;
-    int listens = 0;
-    socklen_t size = sizeof listens;
-    sockaddr_in address{};
-    socklen_t length = sizeof address;
-    if (::getsockopt(ours, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 1 &&
-        ::getsockname(ours, reinterpret_cast<sockaddr*>(&address), &length) == 0 &&
-        ntohs(address.sin_port) == port) {
+    if (listens_on(ours, port)) {
       ::close(process);
       return ours;
     }

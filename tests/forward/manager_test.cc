@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <netinet/in.h>
 #include <optional>
 #include <string>
 #include <sys/socket.h>
@@ -19,6 +18,7 @@
 
 #include "base/wakeup.h"
 #include "tests/lab/lab_fixture.h"
+#include "tests/support/listening_socket.h"
 
 namespace kportal::forward {
 namespace {
@@ -261,15 +261,7 @@ TEST_F(ManagerTest, StopsInTheMiddleOfADial) {
 // The socket of this process that listens on the port does so no more.
 void break_port(std::uint16_t port) {
   for (int fd = 3; fd < 1000; ++fd) {
-    int listens = 0;
-    socklen_t size = sizeof listens;
-    sockaddr_in address{};
-    socklen_t length = sizeof address;
-    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 1 &&
-        ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0 &&
-        ntohs(address.sin_port) == port) {
-      ::shutdown(fd, SHUT_RDWR);
-    }
+    if (test::listens_on(fd, port)) ::shutdown(fd, SHUT_RDWR);
   }
 }
 

@@ -38,14 +38,9 @@ std::vector<Measured> measure_all(Options const& options) {
       continue;
     }
     if (!ground) ground = options.cluster ? make_cluster_ground() : make_lab_ground();
-    std::cerr << kind.name << " ..." << std::endl;
-    Row row;
-    row.name = kind.name;
-    row.what = kind.what;
-    all.push_back(measure_row(std::move(row), [&](Row& measured) {
-      kind.measure(*ground, Repeats(options.repeat), measured);
+    all.push_back(measure_row(kind.name, kind.what, [&](Row& row) {
+      kind.measure(*ground, Repeats(options.repeat), row);
     }));
-    std::cerr << table({all.back()}) << std::endl;
     if (!options.cluster) ground.reset();  // a fresh lab for each row
   }
   return all;

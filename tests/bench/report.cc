@@ -76,26 +76,6 @@ std::string json(std::string_view title, std::vector<Measured> const& rows) {
   return all.dump(2) + "\n";
 }
 
-}  // namespace
-
-Measured measure_row(Row row, std::function<void(Row&)> const& measure) {
-  Measured measured;
-  measured.row = std::move(row);
-  TimePoint const begin = Clock::now();
-  std::string const load = load_now();
-  std::thread thread([&] {
-    try {
-      measure(measured.row);
-    } catch (CannotMeasure const& cannot) {
-      measured.error = cannot.what();
-    }
-  });
-  thread.join();
-  measured.load = load + ", then " + load_now();
-  measured.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  return measured;
-}
-
 std::string table(std::vector<Measured> const& rows) {
   std::string text =
       fmt::format(kLine, "figure", "unit", "to reach", "median", "least", "most", "n", "");
@@ -113,6 +93,30 @@ std::string table(std::vector<Measured> const& rows) {
     text += fmt::format("  ({:.0f} s; load {})\n", each.seconds, each.load);
   }
   return text;
+}
+
+}  // namespace
+
+Measured measure_row(std::string_view name, std::string_view what,
+                     std::function<void(Row&)> const& measure) {
+  std::cerr << name << " ..." << std::endl;
+  Measured measured;
+  measured.row.name = name;
+  measured.row.what = what;
+  TimePoint const begin = Clock::now();
+  std::string const load = load_now();
+  std::thread thread([&] {
+    try {
+      measure(measured.row);
+    } catch (CannotMeasure const& cannot) {
+      measured.error = cannot.what();
+    }
+  });
+  thread.join();
+  measured.load = load + ", then " + load_now();
+  measured.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  std::cerr << table({measured}) << std::endl;
+  return measured;
 }
 
 int report(std::string const& title, std::vector<Measured> const& rows,

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/bench/figures.h"
@@ -19,11 +20,11 @@ struct Measured {
   std::string error;   // why it could not be measured; empty if it was
 };
 
-// In a thread of its own, for a row may send its thread into another network. The row's name and
-// what it is are set. CannotMeasure is what ends up as `error`.
-Measured measure_row(Row row, std::function<void(Row&)> const& measure);
+// In a thread of its own, for a row may send its thread into another network. CannotMeasure is what
+// ends up as `error`. On stderr its name when it begins, and its table when it is over.
+Measured measure_row(std::string_view name, std::string_view what,
+                     std::function<void(Row&)> const& measure);
 
-std::string table(std::vector<Measured> const& rows);
 // Prints all of it under `title`, and writes the JSON where a path is given. The exit code: 1 if a
 // row could not be measured, or the file not be written.
 int report(std::string const& title, std::vector<Measured> const& rows,

@@ -64,14 +64,9 @@ int run(Options const& options) {
                             ? kind.on_cluster || !options.cluster
                             : std::ranges::find(options.rows, kind.name) != options.rows.end();
     if (!wanted) continue;
-    std::cerr << kind.name << " ..." << std::endl;
     SpeedSetting const setting = make_setting(options, kind);  // a fresh lab for each row
     heading = title(options, setting);
-    Row row;
-    row.name = kind.name;
-    row.what = kind.what;
-    all.push_back(measure_row(std::move(row), [&](Row& to) { kind.measure(setting, to); }));
-    std::cerr << table({all.back()}) << std::endl;
+    all.push_back(measure_row(kind.name, kind.what, [&](Row& row) { kind.measure(setting, row); }));
   }
   return report(heading, all, options.json);
 }
